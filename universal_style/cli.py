@@ -1,0 +1,395 @@
+"""The command line. Only this file prints and exits."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from universal_style.errors import OptionError, UniversalStyleError
+
+SLOW = 1.0
+"""Seconds after which a progress bar appears."""
+
+app = typer.Typer(
+    name="universal-style",
+    help="Universal style transfer with zero training.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+style_app = typer.Typer(help="Make style presets.", no_args_is_help=True)
+train_app = typer.Typer(help="Train networks.", no_args_is_help=True)
+app.add_typer(style_app, name="style")
+app.add_typer(train_app, name="train")
+console = Console(stderr=True)
+
+
+class MethodName(str, Enum):
+    """Methods by name."""
+
+    WCT = "wct"
+
+
+class TransformName(str, Enum):
+    """Transforms by name."""
+
+    WCT = "wct"
+    OT = "ot"
+    CHOLESKY = "cholesky"
+    ADAIN = "adain"
+
+
+class DeviceName(str, Enum):
+    """Devices by name."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+    MPS = "mps"
+
+
+class DtypeName(str, Enum):
+    """Precisions by name."""
+
+    AUTO = "auto"
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
+
+
+Device = Annotated[DeviceName, typer.Option(help="Where to run; auto takes a GPU where there is one.")]
+Dtype = Annotated[DtypeName, typer.Option(help="Precision of the networks; auto takes bfloat16 on CPUs that have it.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+Decoders = Annotated[Path | None, typer.Option(help="Folder of decoders of your own training.")]
+
+
+@app.callback()
+def root(
+    context: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback where a command fails.")] = False,
+) -> None:
+    """Carry the style of any picture onto any other."""
+    context.obj = debug
+
+
+@app.command()
+def transfer(
+    content: Annotated[Path, typer.Argument(help="The picture to restyle.")],
+    styles: Annotated[list[Path], typer.Argument(help="One or more style pictures or presets.", metavar="STYLE...")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where to write the result.")],
+    method: Annotated[MethodName, typer.Option("--method", "-m")] = MethodName.WCT,
+    alpha: Annotated[
+        str, typer.Option(help="Strength from 0 (plain reconstruction) to 1; one number, or one per level.")
+    ] = "1.0",
+    levels: Annotated[
+        str | None, typer.Option(help="Levels in the order in which they run, 5 (coarse) to 1 (fine): 5,4,3,2,1.")
+    ] = None,
+    transform: Annotated[TransformName | None, typer.Option(help="How features are carried over.")] = None,
+    style_weights: Annotated[str | None, typer.Option(help="One weight per style, such as 0.7,0.3.")] = None,
+    size: Annotated[int | None, typer.Option(help="Long side of the result in pixels.  [default: native]")] = None,
+    style_size: Annotated[
+        int | None, typer.Option(help="Long side at which styles are seen.  [default: native, at most 1024]")
+    ] = None,
+    device: Device = DeviceName.AUTO,
+    dtype: Dtype = DtypeName.AUTO,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    decoders: Decoders = None,
+    report: Annotated[Path | None, typer.Option("--json", help="Write a report here.", metavar="REPORT")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Give a picture the style of others."""
+    options = {
+        "alpha": _numbers("alpha", alpha, float),
+        "levels": None if levels is None else _numbers("levels", levels, int),
+        "transform": transform.value if transform else None,
+        "style_weights": None if style_weights is None else _numbers("style-weights", style_weights, float),
+        "size": size,
+        "style_size": style_size,
+        "seed": seed,
+    }
+    from universal_style.images import check_writable, output_format
+    from universal_style.request import Request
+
+    Request.of(method.value, styles=len(styles), **options)  # type: ignore[arg-type]
+    output_format(output)
+    for path in (output, report):
+        if path is not None:
+            check_writable(path)
+    from universal_style.stylizer import Stylizer
+
+    with _progress(quiet) as show:
+        stylizer = Stylizer(method.value, device=device.value, dtype=dtype.value, decoders=decoders)
+        image, facts = stylizer.run(content, *styles, progress=show, **options)
+        image.write(output)
+    if report is not None:
+        _write_text(report, json.dumps(asdict(facts) | {"content": str(content), "output": str(output)}, indent=2))
+    if not quiet:
+        seconds = sum(facts.seconds.values())
+        console.print(f"{output}  {image.width}×{image.height}  {seconds:.1f} s", highlight=False)
+
+
+@style_app.command("save")
+def style_save(
+    pictures: Annotated[list[Path], typer.Argument(help="Pictures that are one style together.", metavar="IMAGE...")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The preset to write, .safetensors.")],
+    style_size: Annotated[int | None, typer.Option(help="Long side at which the pictures are seen.")] = None,
+    device: Device = DeviceName.AUTO,
+    dtype: Dtype = DtypeName.AUTO,
+    quiet: Quiet = False,
+) -> None:
+    """Keep a style in a preset file, which stands wherever a style picture does."""
+    from universal_style.images import check_writable
+    from universal_style.stylizer import Stylizer
+
+    if output.suffix != ".safetensors":
+        raise OptionError(f"preset {output.name} needs the suffix .safetensors")
+    check_writable(output)
+    with _progress(quiet) as show:
+        stylizer = Stylizer(device=device.value, dtype=dtype.value)
+        seen = []
+        for number, picture in enumerate(pictures):
+            show(f"observing {picture.name}", number, len(pictures))
+            seen.append(stylizer.observe(picture, style_size=style_size))
+        seen[0].merge(*seen[1:]).save(output)
+    if not quiet:
+        console.print(f"{output}  {output.stat().st_size / 2**20:.1f} MiB", highlight=False)
+
+
+@train_app.command("decoders")
+def train_decoders(
+    pictures: Annotated[list[Path], typer.Argument(help="Folders of pictures to learn from.", metavar="FOLDER...")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for checkpoints, card and curves.")],
+    styles: Annotated[Path | None, typer.Option(help="Folder of style pictures.  [default: the same pictures]")] = None,
+    held_out: Annotated[Path | None, typer.Option(help="Folder to measure on.  [default: every 50th picture]")] = None,
+    levels: Annotated[str, typer.Option(help="Which decoders, in this order.")] = "1,2,3,4,5",
+    steps: Annotated[str, typer.Option(help="Gradient steps, one number for all levels or one for each.")] = "20000",
+    side: Annotated[int, typer.Option(help="Side of the square crops in pixels, a multiple of 16.")] = 192,
+    plain: Annotated[int, typer.Option(help="Crops per step that are reconstructed.")] = 4,
+    transformed: Annotated[int, typer.Option(help="Crops per step whose features are transformed first.")] = 2,
+    transformed_from: Annotated[
+        float, typer.Option(help="Share of the steps before transformed features join in.")
+    ] = 0.5,
+    learning_rate: Annotated[float, typer.Option(help="Peak rate of Adam.")] = 5e-4,
+    measure_every: Annotated[int, typer.Option(help="Steps between held-out measures and saves.")] = 200,
+    workers: Annotated[int, typer.Option(help="Processes that read pictures.")] = 2,
+    resume: Annotated[bool, typer.Option(help="Go on from the states in the output folder.")] = True,
+    device: Device = DeviceName.AUTO,
+    dtype: Dtype = DtypeName.AUTO,
+    seed: Annotated[int, typer.Option(help="Seed of crops and transforms.")] = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Train mirror decoders on any folder of pictures; stop and resume at will."""
+    try:
+        from universal_style.training.run import Plan, run
+    except ModuleNotFoundError as error:
+        raise OptionError(f"training needs {error.name}; install it: pip install 'universal-style[training]'") from error
+
+    chosen = _numbers("levels", levels, int)
+    budget = _numbers("steps", steps, int)
+    plan = Plan.of(
+        pictures=pictures,
+        output=output,
+        styles=styles,
+        held_out=held_out,
+        levels=chosen,
+        steps=budget if len(budget) > 1 else budget * len(chosen),
+        side=side,
+        plain=plain,
+        transformed=transformed,
+        transformed_from=transformed_from,
+        learning_rate=learning_rate,
+        measure_every=measure_every,
+        workers=workers,
+        resume=resume,
+        device=device.value,
+        dtype=dtype.value,
+        seed=seed,
+    )
+    with _training_bars(quiet) as show:
+        for event in run(plan):
+            show(event)
+    if not quiet:
+        console.print(f"checkpoints, card and curves: {output}", highlight=False)
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", help="The contact sheet to write.")] = Path(
+        "universal-style-demo.png"
+    ),
+    device: Device = DeviceName.AUTO,
+    dtype: Dtype = DtypeName.AUTO,
+    quiet: Quiet = False,
+) -> None:
+    """Restyle the bundled pictures and write a contact sheet."""
+    from universal_style.demo import contact_sheet
+    from universal_style.images import check_writable, output_format
+    from universal_style.stylizer import Stylizer
+
+    output_format(output)
+    check_writable(output)
+    started = time.perf_counter()
+    with _progress(quiet) as show:
+        sheet = contact_sheet(Stylizer(device=device.value, dtype=dtype.value), show)
+        sheet.write(output)
+    if not quiet:
+        seconds = time.perf_counter() - started
+        console.print(f"contact sheet: {output.resolve()}  ({seconds:.0f} s)", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def info(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what is installed: versions, device, methods and checkpoints."""
+    from importlib.metadata import version
+
+    import torch
+
+    from universal_style.devices import backend_named
+    from universal_style.methods import METHODS
+    from universal_style.networks.checkpoints import bundled_folder, read_checkpoint, listed_names
+
+    backend = backend_named()
+    folder = bundled_folder()
+    checkpoints = {name: read_checkpoint(folder, name) for name in listed_names(folder)}
+    facts: dict[str, Any] = {
+        "universal-style": version("universal-style"),
+        "torch": torch.__version__,
+        "device": str(backend.device),
+        "dtype": str(backend.dtype).removeprefix("torch."),
+        "threads": torch.get_num_threads(),
+        "methods": list(METHODS),
+        "checkpoints": {name: {"sha256": c.digest, **c.metadata} for name, c in checkpoints.items()},
+    }
+    if as_json:
+        sys.stdout.write(json.dumps(facts, indent=2) + "\n")
+        return
+    table = Table(show_header=False, box=None)
+    for key, value in facts.items():
+        if key != "checkpoints":
+            table.add_row(key, ", ".join(value) if isinstance(value, list) else str(value))
+    for name, checkpoint in checkpoints.items():
+        psnr = checkpoint.metadata.get("held_out_psnr")
+        detail = f"{checkpoint.digest[:12]}" + (f"  held-out PSNR {psnr} dB" if psnr else "")
+        table.add_row(name, detail)
+    Console().print(table)
+
+
+def main() -> NoReturn:
+    """Run the command line: exit 0 on success, 2 for wrong usage, 1 with one line for everything else."""
+    from universal_style.devices import keep_freed_memory
+
+    debug = "--debug" in sys.argv[1:]
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    keep_freed_memory()
+    try:
+        app(arguments)
+    except OptionError as error:
+        _fail(error, debug, 2)
+    except UniversalStyleError as error:
+        _fail(error, debug, 1)
+    except MemoryError as error:
+        _fail(UniversalStyleError(f"memory ran out ({error}); use a smaller --size"), debug, 1)
+    except KeyboardInterrupt:
+        _fail(UniversalStyleError("interrupted; nothing was written"), debug, 130)
+    sys.exit(0)
+
+
+def _fail(error: Exception, debug: bool, code: int) -> NoReturn:
+    if debug:
+        raise error
+    message = " ".join(str(error).split())
+    sys.stderr.write(f"universal-style: {message}\n")
+    sys.exit(code)
+
+
+def _numbers(name: str, text: str, kind: Callable[[str], Any]) -> list[Any]:
+    try:
+        return [kind(part) for part in text.split(",")]
+    except ValueError as error:
+        raise OptionError(f"{name} {text!r} is not a number or a list of numbers such as 0.7,0.3") from error
+
+
+def _write_text(path: Path, text: str) -> None:
+    from universal_style.errors import OutputError
+
+    temporary = path.with_name(f".{path.name}.partial")
+    try:
+        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written ({error.strerror}); choose another place") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """Show a bar once the work has taken longer than `SLOW` seconds."""
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    progress = Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal)
+    task = progress.add_task("loading", total=None)
+    started = time.perf_counter()
+
+    def show(step: str, done: int, total: int) -> None:
+        if time.perf_counter() - started > SLOW and not progress.live.is_started:
+            progress.start()
+        progress.update(task, description=step, completed=done, total=total)
+
+    try:
+        yield show
+    finally:
+        progress.stop()
+
+
+@contextmanager
+def _training_bars(quiet: bool) -> Iterator[Callable[[Any], None]]:
+    """Show a bar per decoder with its loss and held-out PSNR; plain lines where there is no terminal."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[loss]}"),
+        TextColumn("{task.fields[psnr]}"),
+        TimeRemainingColumn(),
+    )
+    live = console.is_terminal and not quiet
+    progress = Progress(*columns, console=console, disable=not live)
+    tasks: dict[str, TaskID] = {}
+
+    def show(event: Any) -> None:
+        report = event.report
+        if event.name not in tasks:
+            tasks[event.name] = progress.add_task(event.name, total=report.steps, loss="", psnr="")
+        fields = {}
+        if report.loss:
+            fields["loss"] = f"loss {sum(report.loss.values()):.3f}"
+        if report.psnr is not None:
+            fields["psnr"] = f"{report.psnr:.2f} dB"
+        detail = f"{event.name}  {report.phase} {report.detail}".strip()
+        progress.update(tasks[event.name], completed=report.done, description=detail, **fields)
+        if not live and not quiet and report.phase != "train":
+            console.print(detail, f"step {report.done}", *fields.values(), highlight=False)
+
+    with progress:
+        yield show
+
+
+__all__: Sequence[str] = ("app", "main")

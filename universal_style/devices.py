@@ -1,0 +1,84 @@
+"""Where the networks run and in which precision; how the process keeps its memory."""
+
+from __future__ import annotations
+
+import ctypes
+import resource
+import sys
+from dataclasses import dataclass
+
+import torch
+
+from universal_style.errors import OptionError
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
+"""Parameters of glibc's mallopt."""
+KEPT_BYTES = 2**31 - 1
+TOP_PAD_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A device and the precision of the networks on it; moments and maps are in float64 whatever it is."""
+
+    device: torch.device
+    dtype: torch.dtype
+
+
+def backend_named(device: str = "auto", dtype: str = "auto") -> Backend:
+    """Choose device and precision.
+
+    `auto` takes CUDA, else MPS, else the CPU; and bfloat16 on a CPU that computes in it, float32 otherwise.
+
+    Raises:
+        OptionError: a name is unknown or the device is not there.
+    """
+    if device not in DEVICES:
+        raise OptionError(f"device {device!r} is unknown; use one of {', '.join(DEVICES)}")
+    if dtype != "auto" and dtype not in DTYPES:
+        raise OptionError(f"dtype {dtype!r} is unknown; use one of auto, {', '.join(DTYPES)}")
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if device == "auto":
+        device = next(name for name, there in present.items() if there)
+    if not present[device]:
+        raise OptionError(f"device {device} is not available here; use --device auto or cpu")
+    if device == "cpu" and dtype == "float16":
+        raise OptionError("float16 is too slow and too narrow on a CPU; use float32 or bfloat16")
+    if dtype == "auto":
+        dtype = "bfloat16" if device == "cpu" and cpu_computes_bfloat16() else "float32"
+    return Backend(torch.device(device), DTYPES[dtype])
+
+
+def cpu_computes_bfloat16() -> bool:
+    """Say whether the CPU multiplies bfloat16 in hardware."""
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
+
+
+def keep_freed_memory() -> None:
+    """Tell glibc to keep freed memory for the next activation, which halves the time on a CPU.
+
+    Every large activation would otherwise be mapped, zeroed by the kernel and unmapped afresh. Only for a process of
+    our own: it keeps its high-water mark until it ends. Does nothing where the C library is another.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        for parameter, value in (
+            (M_MMAP_THRESHOLD, KEPT_BYTES),
+            (M_TRIM_THRESHOLD, KEPT_BYTES),
+            (M_TOP_PAD, TOP_PAD_BYTES),
+        ):
+            mallopt(parameter, value)
+
+
+def peak_memory(device: torch.device) -> dict[str, int]:
+    """Give the process's peak memory so far and the device's, in bytes."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    peaks = {"process": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
+    if device.type == "cuda":
+        peaks["device"] = torch.cuda.max_memory_allocated(device)
+    return peaks

@@ -1,0 +1,168 @@
+"""Checkpoints: safetensors files that describe themselves, listed with their SHA-256 beside them.
+
+A folder of checkpoints holds one file per network and `SHA256SUMS` in the format of the `sha256sum` tool. Decoders are
+stored as int8 with one scale per output channel, the encoder as float16.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from universal_style.errors import CheckpointError
+from universal_style.networks.decoder import Decoder
+from universal_style.networks.vgg import LEVELS, Encoder
+
+SUMS = "SHA256SUMS"
+ENCODER = "encoder-vgg19-normalised"
+SCALE = ".scale"
+INT8_STEPS = 127
+
+
+def decoder_name(pooling: str, level: int) -> str:
+    """Name the checkpoint of a decoder, without its suffix."""
+    return f"decoder-{pooling}-relu{level}_1"
+
+
+def bundled_folder() -> Path:
+    """Find the checkpoints that come with the package: inside it when installed, beside it in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    inside = package / "decoders"
+    return inside if inside.is_dir() else package.parent / "decoders"
+
+
+def sha256(path: Path) -> str:
+    """Hash a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def listed_names(folder: Path) -> list[str]:
+    """Name the checkpoints that a folder lists in `SHA256SUMS`, without their suffix."""
+    return sorted(file.removesuffix(".safetensors") for file in _read_sums(folder))
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One verified file.
+
+    Attributes:
+        path: where it lies.
+        digest: its SHA-256.
+        metadata: what it says of itself (kind, level, pooling, training, held-out PSNR).
+        tensors: parameters by name, float32, scales already applied.
+    """
+
+    path: Path
+    digest: str
+    metadata: Mapping[str, str]
+    tensors: Mapping[str, Tensor]
+
+
+def read_checkpoint(folder: Path, name: str) -> Checkpoint:
+    """Read a network's file after checking it against `SHA256SUMS`.
+
+    Raises:
+        CheckpointError: the file or its entry is missing, its hash differs, or it is no safetensors file.
+    """
+    path = folder / f"{name}.safetensors"
+    if not path.is_file():
+        raise CheckpointError(f"{path} is missing; reinstall the package or train it (universal-style train decoders)")
+    listed = _read_sums(folder).get(path.name)
+    if listed is None:
+        raise CheckpointError(f"{path.name} is not listed in {folder / SUMS}; reinstall the package")
+    digest = sha256(path)
+    if digest != listed:
+        raise CheckpointError(
+            f"{path} has SHA-256 {digest[:12]}…, {SUMS} says {listed[:12]}…: damaged or swapped; reinstall the package"
+        )
+    try:
+        with safe_open(path, framework="pt") as file:
+            stored = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is not a readable safetensors file ({error}); reinstall the package") from error
+    return Checkpoint(path, digest, metadata, _dequantised(stored))
+
+
+def write_checkpoint(folder: Path, name: str, stored: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Path:
+    """Write a network's file and its line in `SHA256SUMS`, both atomically."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.safetensors"
+    temporary = path.with_name(path.name + ".partial")
+    save_file({key: value.contiguous() for key, value in stored.items()}, temporary, dict(metadata))
+    temporary.chmod(0o644)
+    temporary.replace(path)
+    sums = _read_sums(folder) | {path.name: sha256(path)}
+    temporary = folder / f"{SUMS}.partial"
+    temporary.write_text("".join(f"{digest}  {file}\n" for file, digest in sorted(sums.items())))
+    temporary.replace(folder / SUMS)
+    return path
+
+
+def quantised(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Store weights as int8 with a float32 scale per output channel; biases stay float32."""
+    stored: dict[str, Tensor] = {}
+    for name, value in parameters.items():
+        if not name.endswith(".weight"):
+            stored[name] = value.detach().float().cpu()
+            continue
+        flat = value.detach().float().cpu().flatten(1)
+        scale = flat.abs().amax(dim=1).clamp(min=1e-12) / INT8_STEPS
+        stored[name] = (flat / scale[:, None]).round().to(torch.int8).reshape(value.shape)
+        stored[name + SCALE] = scale
+    return stored
+
+
+def load_encoder(folder: Path, level: int = LEVELS[-1]) -> tuple[Encoder, Checkpoint]:
+    """Load the encoder up to a level."""
+    checkpoint = read_checkpoint(folder, ENCODER)
+    encoder = Encoder(level)
+    try:
+        encoder.load_plain(dict(checkpoint.tensors))
+    except (KeyError, RuntimeError) as error:
+        raise CheckpointError(f"{checkpoint.path} does not hold a VGG-19 encoder; reinstall the package") from error
+    return encoder.eval(), checkpoint
+
+
+def load_decoder(folder: Path, pooling: str, level: int) -> tuple[Decoder, Checkpoint]:
+    """Load the mirror decoder of a level."""
+    checkpoint = read_checkpoint(folder, decoder_name(pooling, level))
+    found = checkpoint.metadata.get("pooling"), checkpoint.metadata.get("level")
+    if found != (pooling, str(level)):
+        raise CheckpointError(
+            f"{checkpoint.path} says pooling {found[0]}, level {found[1]}, not {pooling}, {level}; reinstall the package"
+        )
+    decoder = Decoder(level)
+    try:
+        decoder.load_plain(dict(checkpoint.tensors))
+    except (KeyError, RuntimeError) as error:
+        raise CheckpointError(f"{checkpoint.path} does not hold a relu{level}_1 decoder; reinstall it") from error
+    return decoder.eval().requires_grad_(False), checkpoint
+
+
+def _read_sums(folder: Path) -> dict[str, str]:
+    path = folder / SUMS
+    if not os.path.exists(path):
+        return {}
+    lines = (line.split(maxsplit=1) for line in path.read_text().splitlines() if line.strip())
+    return {name.strip(): digest for digest, name in lines}
+
+
+def _dequantised(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    tensors = {}
+    for name, value in stored.items():
+        if name.endswith(SCALE):
+            continue
+        scale = stored.get(name + SCALE)
+        plain = value.float()
+        tensors[name] = plain if scale is None else plain * scale.reshape(-1, *[1] * (plain.dim() - 1))
+    return tensors

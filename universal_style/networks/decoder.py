@@ -1,0 +1,72 @@
+"""The mirror decoder: from relu{level}_1 back to pixels, a convolution for each of the encoder's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from universal_style.networks.pooling import Kept, Pooling
+from universal_style.networks.vgg import ReflectionConvolution, block_convolutions, convolutions
+
+
+class DecoderBlock(nn.Module):
+    """The layers from relu{level}_1 back to relu{level-1}_1 (or the pixels), named after those that they mirror."""
+
+    def __init__(self, level: int) -> None:
+        super().__init__()
+        self.level = level
+        self.names = list(reversed(block_convolutions(level)))
+        shapes = convolutions()
+        for name in self.names:
+            into, out_of = shapes[name]
+            self.add_module(name, ReflectionConvolution(out_of, into))
+
+    def steps(
+        self, features: Float[Tensor, "n c h w"], kept: Kept, pooling: Pooling
+    ) -> Iterator[tuple[str, Float[Tensor, "n d g v"]]]:
+        """Yield (name, input of that convolution) step by step; the last item, named "", is the block's output."""
+        for position, name in enumerate(self.names):
+            if position == 1:
+                features = pooling.up(features, kept)
+            yield name, features
+            features = self.get_submodule(name)(features)
+            if name != "conv1_1":
+                features = features.relu_()
+        yield "", features
+
+    def forward(
+        self, features: Float[Tensor, "n c h w"], kept: Kept, pooling: Pooling
+    ) -> Float[Tensor, "n d g v"]:
+        *_, (_, output) = self.steps(features, kept, pooling)
+        return output
+
+
+class Decoder(nn.Module):
+    """The mirror of the encoder from relu{level}_1 down to RGB pixels (about [0, 1], not clipped).
+
+    Source: Li et al. 2017, section 3.1: symmetrical to VGG-19 up to the level, pooling replaced by up-sampling.
+    """
+
+    def __init__(self, level: int) -> None:
+        super().__init__()
+        self.level = level
+        self.blocks = nn.ModuleList(DecoderBlock(k) for k in range(level, 0, -1))
+
+    def forward(
+        self, features: Float[Tensor, "n c h w"], kept: list[Kept], pooling: Pooling
+    ) -> Float[Tensor, "n 3 g v"]:
+        """Decode features; `kept` holds what the pooling of each block kept, shallowest first."""
+        for block in self.blocks:
+            features = block(features, kept[block.level - 1], pooling)
+        return features
+
+    def load_plain(self, parameters: dict[str, Tensor]) -> None:
+        """Fill the convolutions from entries named after the encoder's layers, `conv{group}_{index}.weight|bias`."""
+        for block in self.blocks:
+            block.load_state_dict({name: parameters[name] for name in block.state_dict()})
+
+    def plain(self) -> dict[str, Tensor]:
+        """Give the parameters by layer name, without the blocks that hold them."""
+        return {name: value for block in self.blocks for name, value in block.state_dict().items()}

@@ -1,0 +1,128 @@
+"""The encoder: normalised VGG-19 up to relu5_1, cut into one block per level."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.models.vgg import cfgs
+
+from universal_style.networks.pooling import Kept, Pooling
+
+LEVELS = (1, 2, 3, 4, 5)
+
+
+def convolutions() -> dict[str, tuple[int, int]]:
+    """Name every convolution up to conv5_1 with its (input, output) channels.
+
+    Source: Simonyan and Zisserman 2015, configuration E, as torchvision keeps it.
+    """
+    shapes: dict[str, tuple[int, int]] = {}
+    channels, group, index = 3, 1, 1
+    for entry in cfgs["E"]:
+        if isinstance(entry, str):
+            group, index = group + 1, 1
+            continue
+        shapes[f"conv{group}_{index}"] = (channels, int(entry))
+        channels, index = int(entry), index + 1
+        if group == LEVELS[-1]:
+            break
+    return shapes
+
+
+def block_convolutions(level: int) -> list[str]:
+    """List the convolutions from relu{level-1}_1 (or the pixels) to relu{level}_1, in the encoder's order."""
+    inner = [name for name in convolutions() if name.startswith(f"conv{level - 1}_")]
+    return [*inner[1:], f"conv{level}_1"]
+
+
+def channels_at(level: int) -> int:
+    """Count the channels of relu{level}_1."""
+    return convolutions()[f"conv{level}_1"][1]
+
+
+def stride_at(level: int) -> int:
+    """Count the pixels from one feature column of relu{level}_1 to the next."""
+    return 2 ** (level - 1)
+
+
+class ReflectionConvolution(nn.Conv2d):
+    """A 3×3 convolution that keeps the size by reflecting its input at the border."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, kernel_size=3)
+
+    def forward(self, input: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d h w"]:
+        given = input if torch.is_autocast_enabled(input.device.type) else input.to(self.weight.dtype)
+        return super().forward(functional.pad(given, (1, 1, 1, 1), mode="reflect"))
+
+
+class EncoderBlock(nn.Module):
+    """The layers from relu{level-1}_1 (or the pixels) to relu{level}_1; the pooling is handed in."""
+
+    def __init__(self, level: int) -> None:
+        super().__init__()
+        self.level = level
+        *self.before_pooling, self.after_pooling = block_convolutions(level)
+        shapes = convolutions()
+        for name in block_convolutions(level):
+            self.add_module(name, ReflectionConvolution(*shapes[name]))
+
+    def steps(
+        self, features: Float[Tensor, "n c h w"], pooling: Pooling, kept: list[Kept]
+    ) -> Iterator[tuple[str, Float[Tensor, "n d g v"]]]:
+        """Yield (name, input of that convolution) step by step; the last item, named "", is relu{level}_1.
+
+        What the pooling keeps (nothing in the first block) is appended to `kept` on the way.
+        """
+        for name in self.before_pooling:
+            yield name, features
+            features = self.get_submodule(name)(features).relu_()
+        bands: Kept = ()
+        if self.level > 1:
+            features, bands = pooling.down(features)
+        kept.append(bands)
+        yield self.after_pooling, features
+        yield "", self.get_submodule(self.after_pooling)(features).relu_()
+
+    def forward(
+        self, features: Float[Tensor, "n c h w"], pooling: Pooling, kept: list[Kept]
+    ) -> Float[Tensor, "n d g v"]:
+        *_, (_, output) = self.steps(features, pooling, kept)
+        return output
+
+
+class Encoder(nn.Module):
+    """VGG-19 from RGB pixels in [0, 1] to relu{level}_1, frozen, for inference and as a loss network.
+
+    Source: Simonyan and Zisserman 2015; activations normalised to mean 1 per filter as in Gatys et al. 2016.
+    Departs: the 1×1 layer that turned [0, 1] RGB into mean-free BGR is folded into conv1_1 (exact), and
+        convolutions reflect at the border where VGG pads with zeros (as WCT, PhotoWCT, WCT² and AdaIN do).
+    """
+
+    def __init__(self, level: int = LEVELS[-1]) -> None:
+        super().__init__()
+        self.level = level
+        self.blocks = nn.ModuleList(EncoderBlock(k) for k in LEVELS[:level])
+        self.requires_grad_(False)
+
+    def ascend(
+        self, pixels: Float[Tensor, "n 3 h w"], pooling: Pooling, level: int | None = None
+    ) -> Iterator[tuple[int, Float[Tensor, "n c g v"]]]:
+        """Yield (k, relu{k}_1) for k = 1 … level, each computed once from the one before."""
+        features = pixels
+        for block in self.blocks[: level or self.level]:
+            features = block(features, pooling, [])
+            yield block.level, features
+
+    def load_plain(self, parameters: dict[str, Tensor]) -> None:
+        """Fill the convolutions from `conv{group}_{index}.weight|bias` entries; deeper ones are ignored."""
+        for block in self.blocks:
+            block.load_state_dict({name: parameters[name] for name in block.state_dict()})
+
+    def plain(self) -> dict[str, Tensor]:
+        """Give the parameters by layer name, without the blocks that hold them."""
+        return {name: value for block in self.blocks for name, value in block.state_dict().items()}

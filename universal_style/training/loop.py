@@ -1,0 +1,238 @@
+"""The training loop of one decoder: warm start, steps, held-out measure, and a state to resume from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils import parametrize
+from torch.utils.data import DataLoader
+
+from universal_style.errors import CheckpointError
+from universal_style.networks.decoder import Decoder
+from universal_style.networks.pooling import Pooling
+from universal_style.networks.vgg import Encoder, ReflectionConvolution
+from universal_style.training.coordinates import whiten_any
+from universal_style.training.objective import Objective, Weights
+from universal_style.training.pictures import Batches, as_pixels
+from universal_style.training.warm_start import ridge_warm_start
+
+WARM_START_SIDE = 256
+WARM_START_BATCH = 4
+WARM_UP_STEPS = 100
+EMA_DECAY = 0.998
+CLIP_NORM = 1.0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one decoder is trained.
+
+    Attributes:
+        level: relu{level}_1 is decoded.
+        steps: gradient steps in all; 0 keeps the warm start.
+        plain: crops per step that are reconstructed as they are.
+        transformed: crops per step whose features are transformed first.
+        transformed_from: share of the steps that pass before transformed features join in, 0 to 1.
+        side: side of the square crops in pixels, a multiple of 16.
+        learning_rate: peak rate of Adam; it decays along a half cosine.
+        measure_every: steps from one held-out measure to the next.
+        seed: of the crops and the transforms.
+    """
+
+    level: int
+    steps: int
+    plain: int = 4
+    transformed: int = 2
+    transformed_from: float = 0.5
+    side: int = 192
+    learning_rate: float = 5e-4
+    measure_every: int = 200
+    seed: int = 0
+    weights: Weights = field(default_factory=Weights)
+
+
+@dataclass(frozen=True)
+class Report:
+    """One event of the training: a layer of the warm start, a step, or a held-out measure.
+
+    Attributes:
+        phase: "warm start", "train" or "measure".
+        done: steps done.
+        steps: steps in all.
+        detail: the layer just solved, empty otherwise.
+        loss: weighted terms of the last step.
+        psnr: mean held-out PSNR in dB, when just measured.
+    """
+
+    phase: str
+    done: int
+    steps: int
+    detail: str = ""
+    loss: dict[str, float] = field(default_factory=dict)
+    psnr: float | None = None
+
+
+def convolutions_of(decoder: Decoder) -> list[ReflectionConvolution]:
+    """List a decoder's convolutions, deepest first."""
+    return [module for module in decoder.modules() if isinstance(module, ReflectionConvolution)]
+
+
+@dataclass
+class TrainingState:
+    """All that a stopped training needs to go on."""
+
+    decoder: Decoder
+    average: Decoder
+    optimizer: torch.optim.Optimizer
+    step: int = 0
+    curve: list[tuple[int, float, float]] = field(default_factory=list)
+
+    @torch.no_grad()
+    def follow(self, keep: float) -> None:
+        """Move the average towards the decoder's plain weights, keeping a share of what it was."""
+        for mean, value in zip(convolutions_of(self.average), convolutions_of(self.decoder), strict=True):
+            mean.weight.lerp_(value.weight, 1 - keep)
+            mean.bias.lerp_(value.bias, 1 - keep)
+
+    def save(self, path: Path, recipe: Recipe) -> None:
+        """Write atomically."""
+        temporary = path.with_name(path.name + ".partial")
+        torch.save(
+            {
+                "decoder": self.decoder.state_dict(),
+                "average": self.average.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "step": self.step,
+                "curve": self.curve,
+                "recipe": asdict(recipe),
+            },
+            temporary,
+        )
+        temporary.replace(path)
+
+    def load(self, path: Path, recipe: Recipe) -> None:
+        """Take over a saved state.
+
+        Raises:
+            CheckpointError: the file is damaged or belongs to another decoder.
+        """
+        try:
+            saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch raises many kinds for a damaged file
+            raise CheckpointError(f"{path} is not a readable training state; delete it to start anew") from error
+        if saved["recipe"]["level"] != recipe.level:
+            found = saved["recipe"]["level"]
+            raise CheckpointError(f"{path} trains relu{found}_1, not relu{recipe.level}_1; choose another folder")
+        self.decoder.load_state_dict(saved["decoder"])
+        self.average.load_state_dict(saved["average"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.step, self.curve = saved["step"], [tuple(point) for point in saved["curve"]]
+
+
+def mean_psnr(encoder: Encoder, decoder: Decoder, pooling: Pooling, pictures: Sequence[Tensor]) -> float:
+    """Average the PSNR in dB of plain reconstructions, clipped to [0, 1], over pictures (1, 3, h, w)."""
+    objective = Objective(encoder, pooling, decoder.level, Weights())
+    values = []
+    for picture in pictures:
+        kept, features = objective.climb(picture)
+        error = (decoder(features[-1], kept, pooling).float().clamp(0, 1) - picture).square().mean()
+        values.append(-10 * math.log10(max(float(error), 1e-12)))
+    return sum(values) / len(values)
+
+
+def train_decoder(
+    encoder: Encoder,
+    pooling: Pooling,
+    recipe: Recipe,
+    pictures: Sequence[Path],
+    styles: Sequence[Path],
+    held_out: Sequence[Tensor],
+    state_path: Path,
+    *,
+    device: torch.device,
+    precision: torch.dtype,
+    workers: int,
+    resume: bool = True,
+) -> Iterator[Report | TrainingState]:
+    """Train one mirror decoder, reporting as it goes; the last item is the final state.
+
+    Args:
+        held_out: pictures (1, 3, h, w) in [0, 1], sizes multiples of 16, never trained on.
+        state_path: written at every measure; read first when `resume`.
+        precision: torch.float32, or a lower one for autocast.
+    """
+    torch.manual_seed(recipe.seed)
+    decoder = Decoder(recipe.level).to(device, memory_format=torch.channels_last)
+    average = Decoder(recipe.level).to(device, memory_format=torch.channels_last).requires_grad_(False)
+
+    def adam() -> torch.optim.Optimizer:
+        return torch.optim.Adam(decoder.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.99))
+
+    def autocast() -> Any:
+        return nullcontext() if precision == torch.float32 else torch.autocast(device.type, precision)
+
+    def measure() -> float:
+        with torch.no_grad(), autocast():
+            return mean_psnr(encoder, average, pooling, held_out)
+
+    if resume and state_path.exists():
+        for convolution in convolutions_of(decoder):
+            whiten_any(convolution)
+        state = TrainingState(decoder, average, adam())
+        state.load(state_path, recipe)
+    else:
+        warm = Batches(pictures, styles, WARM_START_SIDE, WARM_START_BATCH, 0, recipe.seed + 1)
+        source = (as_pixels(batch.plain, device) for batch in _stream(warm, 0, 1_000_000, workers))
+        for name in ridge_warm_start(decoder, encoder, pooling, source):
+            yield Report("warm start", 0, recipe.steps, detail=name)
+        state = TrainingState(decoder, average, adam())
+        state.follow(keep=0)
+        psnr = measure()
+        state.curve.append((0, math.nan, psnr))
+        state.save(state_path, recipe)
+        yield Report("measure", 0, recipe.steps, psnr=psnr)
+
+    objective = Objective(encoder, pooling, recipe.level, recipe.weights)
+    batches = Batches(pictures, styles, recipe.side, recipe.plain, recipe.transformed, recipe.seed)
+    scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
+    for batch in _stream(batches, state.step, recipe.steps, workers):
+        for group in state.optimizer.param_groups:
+            group["lr"] = recipe.learning_rate * _rate(state.step, recipe.steps)
+        with autocast(), parametrize.cached():
+            transformed = None
+            if recipe.transformed and state.step >= recipe.transformed_from * recipe.steps:
+                content, style = as_pixels(batch.content, device), as_pixels(batch.style, device)
+                transformed = objective.transform(content, style, recipe.seed + state.step)
+            terms = objective(decoder, as_pixels(batch.plain, device), transformed)
+        state.optimizer.zero_grad(set_to_none=True)
+        scaler.scale(torch.stack(list(terms.values())).sum()).backward()
+        scaler.unscale_(state.optimizer)
+        torch.nn.utils.clip_grad_norm_(decoder.parameters(), CLIP_NORM)
+        scaler.step(state.optimizer)
+        scaler.update()
+        state.step += 1
+        state.follow(keep=min(EMA_DECAY, state.step / (state.step + 10)))
+        loss = {name: float(term.detach()) for name, term in terms.items()}
+        yield Report("train", state.step, recipe.steps, loss=loss)
+        if state.step % recipe.measure_every == 0 or state.step == recipe.steps:
+            psnr = measure()
+            state.curve.append((state.step, sum(loss.values()), psnr))
+            state.save(state_path, recipe)
+            yield Report("measure", state.step, recipe.steps, loss=loss, psnr=psnr)
+    yield state
+
+
+def _rate(step: int, steps: int) -> float:
+    warm_up = min(1.0, (step + 1) / WARM_UP_STEPS)
+    return warm_up * (0.5 + 0.5 * math.cos(math.pi * min(1.0, step / max(1, steps)))) + 1e-3
+
+
+def _stream(batches: Batches, start: int, stop: int, workers: int) -> Any:
+    return DataLoader(batches, batch_size=None, sampler=range(start, stop), num_workers=workers)

@@ -1,0 +1,128 @@
+"""What a decoder is trained for: pictures back from their features, and pictures worth the transformed features."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from universal_style.moments import Moments
+from universal_style.networks.decoder import Decoder
+from universal_style.networks.pooling import Kept, Pooling
+from universal_style.networks.vgg import LEVELS, Encoder
+from universal_style.transforms import OptimalTransport, Transform, WhitenColor
+
+TRANSFORMS: tuple[Transform, ...] = (WhitenColor(), OptimalTransport())
+ALPHA_RANGE = (0.5, 1.0)
+PLAIN_DEPTH = 2
+"""Deepest level of the feature term while only plain pictures are decoded: deeper ones cost more than they give."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The balance of the terms.
+
+    Attributes:
+        pixel: mean squared error of reconstructed pixels, of [0, 1].
+        feature: relative squared error of re-encoded features, summed over levels.
+        transformed: the same at the decoder's own level, for transformed features.
+        moments: relative squared distance of mean and covariance to the aimed ones, summed over the shallower levels.
+    """
+
+    pixel: float = 100.0
+    feature: float = 0.05
+    transformed: float = 0.5
+    moments: float = 0.1
+
+
+@dataclass(frozen=True)
+class Transformed:
+    """Features after a transform, and the moments that the decoded picture should have at the shallower levels."""
+
+    features: Float[Tensor, "m c g v"]
+    kept: list[Kept]
+    aims: list[tuple[Tensor, Tensor]]
+
+
+def column_moments(features: Float[Tensor, "n c h w"]) -> tuple[Float[Tensor, " c"], Float[Tensor, "c c"]]:
+    """Give the mean and covariance of all columns of a batch, differentiable, in float32."""
+    columns = features.float().transpose(0, 1).flatten(1)  # (n, c, h, w) -> (c, n h w)
+    mean = columns.mean(dim=1)
+    centred = columns - mean[:, None]
+    return mean, centred @ centred.T / (columns.shape[1] - 1)
+
+
+def relative_error(given: Tensor, wanted: Tensor) -> Tensor:
+    """Squared norm of the difference over the squared norm of what was wanted, in float32."""
+    gap = torch.linalg.vector_norm(given - wanted, dtype=torch.float32)
+    return (gap / torch.linalg.vector_norm(wanted, dtype=torch.float32).clamp(min=1e-6)).square()
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The loss of one decoder on one batch.
+
+    Source: Li et al. 2017, equation 1 (pixel and feature reconstruction).
+    Departs: feature errors are relative to the variance, and decoders also see transformed features, whose picture
+        must encode back to them and have the blended moments of content and style at the shallower levels.
+    """
+
+    encoder: Encoder
+    pooling: Pooling
+    level: int
+    weights: Weights
+
+    @torch.no_grad()
+    def transform(self, content: Float[Tensor, "m 3 h w"], style: Float[Tensor, "m 3 h w"], seed: int) -> Transformed:
+        """Carry the features of one content onto one style, by a random transform and alpha."""
+        rng = random.Random(seed)
+        alpha, transform = rng.uniform(*ALPHA_RANGE), rng.choice(TRANSFORMS)
+        kept, of_content = self.climb(content)
+        _, of_style = self.climb(style)
+        deepest = of_content[-1].float()
+        moments = [Moments.of(f[-1].float().transpose(0, 1).flatten(1)) for f in (of_content, of_style)]
+        carry = transform(*moments).blend(alpha)
+        aims = []
+        for c, s in zip(of_content[:-1], of_style[:-1], strict=True):
+            (mean_c, cov_c), (mean_s, cov_s) = column_moments(c), column_moments(s)
+            aims.append((torch.lerp(mean_c, mean_s, alpha), torch.lerp(cov_c, cov_s, alpha)))
+        return Transformed(carry(deepest), kept, aims)
+
+    def __call__(
+        self, decoder: Decoder, plain: Float[Tensor, "n 3 h w"], transformed: Transformed | None
+    ) -> dict[str, Tensor]:
+        """Give the weighted terms; their sum is the loss."""
+        with torch.no_grad():
+            kept, wanted = self.climb(plain)
+        features, count = wanted[-1], len(plain)
+        if transformed is not None:
+            features = torch.cat([features, transformed.features.to(features.dtype)])
+            kept = [tuple(map(torch.cat, zip(a, b, strict=True))) for a, b in zip(kept, transformed.kept, strict=True)]
+        pictures = decoder(features, kept, self.pooling)
+        _, given = self.climb(pictures, self.level if transformed is not None else PLAIN_DEPTH)
+        terms = {
+            "pixel": self.weights.pixel * functional.mse_loss(pictures[:count].float(), plain),
+            "feature": self.weights.feature
+            * torch.stack([relative_error(g[:count], w) for g, w in zip(given, wanted, strict=False)]).sum(),
+        }
+        if transformed is not None:
+            terms["transformed"] = self.weights.transformed * relative_error(given[-1][count:], transformed.features)
+            distances = [torch.zeros((), device=plain.device)]
+            for g, (mean, covariance) in zip(given[:-1], transformed.aims, strict=True):
+                given_mean, given_covariance = column_moments(g[count:])
+                distances.append(relative_error(given_mean, mean) + relative_error(given_covariance, covariance))
+            terms["moments"] = self.weights.moments * torch.stack(distances).sum()
+        return terms
+
+    def climb(self, pixels: Float[Tensor, "n 3 h w"], depth: int = LEVELS[-1]) -> tuple[list[Kept], list[Tensor]]:
+        """Encode, giving what the pooling of each block kept and relu1_1 … relu{depth}_1, at most to the own level."""
+        kept: list[Kept] = []
+        features, levels = pixels, []
+        for block in self.encoder.blocks[: min(self.level, depth)]:
+            features = block(features, self.pooling, kept)
+            levels.append(features)
+        return kept, levels

@@ -1,0 +1,119 @@
+"""Training pictures: folders in, batches of random crops out, the same ones for the same seed and step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from PIL import Image as Pillow
+from PIL import ImageOps
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from universal_style.errors import InputError
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"})
+SMALLEST_SCALE = 0.7
+"""A picture is shrunk at random by up to this factor before the crop, where the crop still fits."""
+
+
+def pictures_in(*folders: Path) -> list[Path]:
+    """List the picture files under folders, sorted.
+
+    Raises:
+        InputError: a folder is missing or none holds a picture.
+    """
+    for folder in folders:
+        if not folder.is_dir():
+            raise InputError(f"{folder} is not a folder; training needs folders of pictures")
+    found = sorted(p for folder in folders for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    if not found:
+        names = ", ".join(str(f) for f in folders)
+        raise InputError(f"no picture in {names}; training needs files such as .jpg or .png")
+    return found
+
+
+def read_rgb(path: Path) -> Pillow.Image:
+    """Open a training picture as upright 8-bit RGB.
+
+    Raises:
+        InputError: the file is not a readable picture.
+    """
+    try:
+        with Pillow.open(path) as picture:
+            return ImageOps.exif_transpose(picture).convert("RGB")
+    except (OSError, ValueError, SyntaxError) as error:
+        raise InputError(f"{path} cannot be read as a picture ({error}); remove it from the training folder") from error
+
+
+def random_crop(picture: Pillow.Image, side: int, rng: np.random.Generator) -> UInt8[Tensor, "3 side side"]:
+    """Cut a random square at a random scale, mirrored half of the time; small pictures are enlarged to fit."""
+    short = min(picture.size)
+    scale = rng.uniform(min(1.0, max(SMALLEST_SCALE, side / short)), 1.0) if short > side else side / short
+    width, height = (max(side, round(length * scale)) for length in picture.size)
+    if (width, height) != picture.size:
+        picture = picture.resize((width, height), Pillow.Resampling.LANCZOS)
+    left, top = int(rng.integers(width - side + 1)), int(rng.integers(height - side + 1))
+    pixels = np.array(picture.crop((left, top, left + side, top + side)))
+    if rng.random() < 0.5:
+        pixels = pixels[:, ::-1].copy()
+    return torch.from_numpy(pixels).permute(2, 0, 1)  # (h, w, 3) -> (3, h, w)
+
+
+class Batch(NamedTuple):
+    """What one training step sees.
+
+    Attributes:
+        plain: crops of different pictures, to be reconstructed as they are.
+        content: crops of one picture, whose features are transformed …
+        style: … to the statistics of these crops of one other picture.
+    """
+
+    plain: UInt8[Tensor, "n 3 side side"]
+    content: UInt8[Tensor, "m 3 side side"]
+    style: UInt8[Tensor, "m 3 side side"]
+
+
+@dataclass(frozen=True)
+class Batches(Dataset[Batch]):
+    """The batch of every step, made on demand from a seed.
+
+    Attributes:
+        pictures: files that are reconstructed and serve as content.
+        styles: files that serve as style.
+        side: side of the square crops in pixels.
+        plain: crops per batch that are reconstructed as they are.
+        transformed: crops per batch whose features are transformed first.
+        seed: same seed, same batches.
+    """
+
+    pictures: Sequence[Path]
+    styles: Sequence[Path]
+    side: int
+    plain: int
+    transformed: int
+    seed: int
+
+    def __getitem__(self, step: int) -> Batch:
+        rng = np.random.default_rng((self.seed, step))
+        several = [self.pictures[i] for i in rng.integers(len(self.pictures), size=self.plain)]
+        content = read_rgb(self.pictures[rng.integers(len(self.pictures))])
+        style = read_rgb(self.styles[rng.integers(len(self.styles))])
+        return Batch(
+            self._stack([random_crop(read_rgb(path), self.side, rng) for path in several]),
+            self._stack([random_crop(content, self.side, rng) for _ in range(self.transformed)]),
+            self._stack([random_crop(style, self.side, rng) for _ in range(self.transformed)]),
+        )
+
+    def _stack(self, crops: list[Tensor]) -> Tensor:
+        return torch.stack(crops) if crops else torch.empty(0, 3, self.side, self.side, dtype=torch.uint8)
+
+
+def as_pixels(crops: UInt8[Tensor, "n 3 h w"], device: torch.device) -> Tensor:
+    """Put 8-bit crops on a device as channels-last float pixels in [0, 1]."""
+    return crops.to(device).float().div_(255).contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,225 @@
+"""Closed-form transforms: from the moments of content and style to an affine map of feature columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from universal_style.errors import OptionError
+from universal_style.moments import Moments
+
+RELATIVE_CUTOFF = 1e-5
+"""Eigenvalues under this share of the largest carry no information and are dropped.
+
+Departs: Li et al. 2017 drop eigenvalues under 1e-5 absolute; relative is the same for any scale of features.
+"""
+
+NEWTON_SCHULZ_STEPS = 40
+"""Upper bound of the coupled iteration; it ends when the residual stops falling."""
+
+
+@dataclass(frozen=True)
+class AffineMap:
+    """The map y = A x + b of feature columns.
+
+    Attributes:
+        matrix: A, float64.
+        offset: b, float64.
+    """
+
+    matrix: Float[Tensor, "c c"]
+    offset: Float[Tensor, " c"]
+
+    @classmethod
+    def identity(cls, channels: int, device: torch.device | str = "cpu") -> AffineMap:
+        """Give the map that changes nothing."""
+        return cls(
+            torch.eye(channels, dtype=torch.float64, device=device),
+            torch.zeros(channels, dtype=torch.float64, device=device),
+        )
+
+    def __call__(self, features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        """Apply to every column of a feature picture, in the picture's precision."""
+        matrix, offset = (part.to(features.dtype).to(features.device) for part in (self.matrix, self.offset))
+        return functional.conv2d(features, matrix[:, :, None, None], offset)  # (c, c) -> (c, c, 1, 1)
+
+    def blend(self, alpha: float) -> AffineMap:
+        """Interpolate with the identity: alpha 0 changes nothing, 1 is the whole map.
+
+        Source: Li et al. 2017, equation 3 (the blend of features is the blend of maps).
+        """
+        return mix([self.identity(len(self.offset), self.offset.device), self], [1 - alpha, alpha])
+
+
+def mix(maps: Sequence[AffineMap], weights: Sequence[float]) -> AffineMap:
+    """Give the weighted sum of maps; the weights sum to 1."""
+    return AffineMap(
+        sum((w * m.matrix for m, w in zip(maps, weights, strict=True)), start=torch.zeros_like(maps[0].matrix)),
+        sum((w * m.offset for m, w in zip(maps, weights, strict=True)), start=torch.zeros_like(maps[0].offset)),
+    )
+
+
+class MatrixRoots(Protocol):
+    """Square roots of a symmetric positive semidefinite matrix."""
+
+    def __call__(
+        self, matrix: Float[Tensor, "c c"]
+    ) -> tuple[Float[Tensor, "c c"], Float[Tensor, "c c"]]:
+        """Give the root and the pseudo-inverse root."""
+        ...
+
+
+def _roots_from_spectrum(values: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
+    kept = values > RELATIVE_CUTOFF * values.max().clamp(min=torch.finfo(values.dtype).tiny)
+    root = torch.where(kept, values, 0).sqrt()
+    inverse = torch.where(kept, root, 1).reciprocal() * kept
+    return (vectors * root) @ vectors.T, (vectors * inverse) @ vectors.T
+
+
+@dataclass(frozen=True)
+class EighRoots:
+    """Roots by symmetric eigen-decomposition, E D^½ Eᵀ and E D^-½ Eᵀ, small eigenvalues dropped."""
+
+    def __call__(self, matrix: Float[Tensor, "c c"]) -> tuple[Float[Tensor, "c c"], Float[Tensor, "c c"]]:
+        values, vectors = torch.linalg.eigh(matrix)
+        return _roots_from_spectrum(values, vectors)
+
+
+@dataclass(frozen=True)
+class SvdRoots:
+    """Roots by singular value decomposition, as the papers write them; equal to `EighRoots`."""
+
+    def __call__(self, matrix: Float[Tensor, "c c"]) -> tuple[Float[Tensor, "c c"], Float[Tensor, "c c"]]:
+        vectors, values, _ = torch.linalg.svd(matrix)
+        return _roots_from_spectrum(values, vectors)
+
+
+@dataclass(frozen=True)
+class NewtonSchulzRoots:
+    """Roots by the coupled Newton–Schulz iteration: matrix products only.
+
+    Source: Higham 2008, Functions of Matrices, equation 6.35.
+    Departs: `RELATIVE_CUTOFF` times the largest eigenvalue's bound is added to the diagonal, since the iteration
+        has no spectrum to cut; rank-deficient matrices give a damped inverse where `EighRoots` drops directions.
+    """
+
+    def __call__(self, matrix: Float[Tensor, "c c"]) -> tuple[Float[Tensor, "c c"], Float[Tensor, "c c"]]:
+        eye = torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
+        bound = torch.linalg.matrix_norm(matrix)
+        if bound == 0:
+            return torch.zeros_like(matrix), torch.zeros_like(matrix)
+        y = matrix / bound + RELATIVE_CUTOFF * eye
+        z = eye
+        best = (torch.tensor(float("inf"), dtype=matrix.dtype, device=matrix.device), y, z)
+        for _ in range(NEWTON_SCHULZ_STEPS):
+            product = z @ y
+            residual = torch.linalg.matrix_norm(product - eye)
+            if not residual < best[0]:
+                break
+            best = (residual, y, z)
+            step = (3 * eye - product) / 2
+            y, z = y @ step, step @ z
+        _, root, inverse = best
+        return root * bound.sqrt(), inverse / bound.sqrt()
+
+
+class Transform(Protocol):
+    """A function from the moments of content and style to the map that carries one onto the other."""
+
+    def __call__(self, content: Moments, style: Moments) -> AffineMap:
+        """Give the map y = A x + b with A μ_c + b = μ_s."""
+        ...
+
+
+def _about_means(matrix: Tensor, content: Moments, style: Moments) -> AffineMap:
+    return AffineMap(matrix, style.mean - matrix @ content.mean)
+
+
+@dataclass(frozen=True)
+class WhitenColor:
+    """WCT: whiten with the content's covariance, colour with the style's.
+
+    Source: Li et al. 2017, equations 1 and 2: A = (E_s D_s^½ E_sᵀ)(E_c D_c^-½ E_cᵀ).
+    """
+
+    roots: MatrixRoots = EighRoots()
+
+    def __call__(self, content: Moments, style: Moments) -> AffineMap:
+        _, whiten = self.roots(content.covariance)
+        colour, _ = self.roots(style.covariance)
+        return _about_means(colour @ whiten, content, style)
+
+
+@dataclass(frozen=True)
+class OptimalTransport:
+    """The transport map between two Gaussians: among all maps onto the style it moves features least.
+
+    Source: Lu et al. 2019, closed-form solution to universal style transfer: A = C^-½ (C^½ S C^½)^½ C^-½.
+    """
+
+    roots: MatrixRoots = EighRoots()
+
+    def __call__(self, content: Moments, style: Moments) -> AffineMap:
+        root, inverse = self.roots(content.covariance)
+        inner = root @ style.covariance @ root
+        middle, _ = self.roots((inner + inner.T) / 2)
+        return _about_means(inverse @ middle @ inverse, content, style)
+
+
+@dataclass(frozen=True)
+class Cholesky:
+    """A = L_s L_c⁻¹ with the lower Cholesky factors: triangular, so channels mix in one order only.
+
+    Departs: `RELATIVE_CUTOFF` of the largest variance is added to both diagonals, since a factor needs full rank.
+    """
+
+    def __call__(self, content: Moments, style: Moments) -> AffineMap:
+        lower_content, lower_style = (self._factor(m.covariance) for m in (content, style))
+        matrix = torch.linalg.solve_triangular(lower_content, lower_style, upper=False, left=False)
+        return _about_means(matrix, content, style)
+
+    @staticmethod
+    def _factor(covariance: Tensor) -> Tensor:
+        largest = covariance.diagonal().max()
+        damping = RELATIVE_CUTOFF * largest if largest > 0 else torch.ones_like(largest)
+        eye = torch.eye(len(covariance), dtype=covariance.dtype, device=covariance.device)
+        return torch.linalg.cholesky(covariance + damping * eye)
+
+
+@dataclass(frozen=True)
+class AdaIN:
+    """Match mean and standard deviation channel by channel.
+
+    Source: Huang and Belongie 2017, equation 8.
+    """
+
+    def __call__(self, content: Moments, style: Moments) -> AffineMap:
+        of_content, of_style = content.covariance.diagonal(), style.covariance.diagonal()
+        kept = of_content > RELATIVE_CUTOFF * of_content.max()
+        scale = torch.where(kept, (of_style / torch.where(kept, of_content, 1)).sqrt(), 0)
+        return _about_means(torch.diag(scale), content, style)
+
+
+TRANSFORMS: dict[str, Transform] = {
+    "wct": WhitenColor(),
+    "ot": OptimalTransport(),
+    "cholesky": Cholesky(),
+    "adain": AdaIN(),
+}
+
+
+def transform_named(name: str) -> Transform:
+    """Look a transform up by its name on the command line.
+
+    Raises:
+        OptionError: no transform has this name.
+    """
+    if name not in TRANSFORMS:
+        raise OptionError(f"transform {name!r} is unknown; use one of {', '.join(TRANSFORMS)}")
+    return TRANSFORMS[name]
