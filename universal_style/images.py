@@ -117,7 +117,9 @@ class Image:
             OutputError: a pixel is not finite.
         """
         if not bool(torch.isfinite(planes).all()):
-            raise OutputError("the result holds pixels that are not finite; try --dtype float32 and report the pictures")
+            raise OutputError(
+                "the result holds pixels that are not finite; try --dtype float32 and report the pictures"
+            )
         array = planes[0].permute(1, 2, 0).float().clamp(0, 1).cpu().numpy()  # (1, 3, h, w) -> (h, w, 3)
         return replace(self, pixels=array)
 
@@ -216,7 +218,9 @@ def _read_file(path: Path) -> Image:
             f"{path} unpacks to more than {MOST_PIXELS // 10**6} megapixels; shrink it first (or it is a hostile file)"
         ) from error
     except UnidentifiedImageError as error:
-        raise InputError(f"{path} is not a picture in a known format; give a JPEG, PNG, WebP, TIFF or the like") from error
+        raise InputError(
+            f"{path} is not a picture in a known format; give a JPEG, PNG, WebP, TIFF or the like"
+        ) from error
     except InputError:
         raise
     except (OSError, ValueError, SyntaxError, RuntimeError, EOFError) as error:
@@ -308,9 +312,11 @@ def _of_array(array: NDArray[Any]) -> Image:
 def _resized(plane: Float[np.ndarray, "h w"], size: tuple[int, int]) -> Float[np.ndarray, "g v"]:
     picture = Pillow.fromarray(np.ascontiguousarray(plane, dtype=np.float32))
     resized = picture.resize((size[1], size[0]), Pillow.Resampling.LANCZOS)
-    return np.clip(np.asarray(resized), 0, 1)
+    values: NDArray[np.float32] = np.clip(np.asarray(resized, dtype=np.float32), 0, 1)
+    return values
 
 
-def _to_integers(values: Float[np.ndarray, "..."], bits: int) -> NDArray[Any]:
+def _to_integers(values: Float[np.ndarray, "*shape"], bits: int) -> NDArray[Any]:
     most = 2**bits - 1
-    return np.rint(values * most).astype(np.uint8 if bits == 8 else np.uint16)
+    integers: NDArray[Any] = np.rint(values * most).astype(np.uint8 if bits == 8 else np.uint16)
+    return integers

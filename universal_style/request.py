@@ -97,9 +97,7 @@ def _alphas(alpha: float | Sequence[float], levels: tuple[int, ...], method: Met
     for value in given:
         if not 0 <= value <= 1:
             raise OptionError(f"alpha {value:g} is out of range; it lies between 0 (content) and 1 (style)")
-    return {
-        site_at(level).name: value * method.strengths[level] for level, value in zip(levels, given, strict=True)
-    }
+    return {site_at(level).name: value * method.strengths[level] for level, value in zip(levels, given, strict=True)}
 
 
 def _weights(weights: Sequence[float] | None, styles: int) -> tuple[float, ...]:

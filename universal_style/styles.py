@@ -101,4 +101,3 @@ class Style:
                 raise InputError(f"{path} holds numbers that are not finite; make it anew")
             moments[site] = Moments(count, mean, scatter)
         return cls(moments, metadata.get("name", path.stem))
-

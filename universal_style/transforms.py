@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -15,7 +15,7 @@ from universal_style.errors import OptionError
 from universal_style.moments import Moments
 
 RELATIVE_CUTOFF = 1e-5
-"""Eigenvalues under this share of the largest carry no information and are dropped.
+"""Eigenvalues under this share of the largest carry no information and are left out of an inverse.
 
 Departs: Li et al. 2017 drop eigenvalues under 1e-5 absolute; relative is the same for any scale of features.
 """
@@ -65,19 +65,18 @@ def mix(maps: Sequence[AffineMap], weights: Sequence[float]) -> AffineMap:
     )
 
 
+@runtime_checkable
 class MatrixRoots(Protocol):
     """Square roots of a symmetric positive semidefinite matrix."""
 
-    def __call__(
-        self, matrix: Float[Tensor, "c c"]
-    ) -> tuple[Float[Tensor, "c c"], Float[Tensor, "c c"]]:
+    def __call__(self, matrix: Float[Tensor, "c c"]) -> tuple[Float[Tensor, "c c"], Float[Tensor, "c c"]]:
         """Give the root and the pseudo-inverse root."""
         ...
 
 
 def _roots_from_spectrum(values: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
+    root = values.clamp(min=0).sqrt()
     kept = values > RELATIVE_CUTOFF * values.max().clamp(min=torch.finfo(values.dtype).tiny)
-    root = torch.where(kept, values, 0).sqrt()
     inverse = torch.where(kept, root, 1).reciprocal() * kept
     return (vectors * root) @ vectors.T, (vectors * inverse) @ vectors.T
 
@@ -129,6 +128,7 @@ class NewtonSchulzRoots:
         return root * bound.sqrt(), inverse / bound.sqrt()
 
 
+@runtime_checkable
 class Transform(Protocol):
     """A function from the moments of content and style to the map that carries one onto the other."""
 
@@ -189,7 +189,8 @@ class Cholesky:
         largest = covariance.diagonal().max()
         damping = RELATIVE_CUTOFF * largest if largest > 0 else torch.ones_like(largest)
         eye = torch.eye(len(covariance), dtype=covariance.dtype, device=covariance.device)
-        return torch.linalg.cholesky(covariance + damping * eye)
+        factor: Tensor = torch.linalg.cholesky(covariance + damping * eye)
+        return factor
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""The encoder, its mirror decoders, the poolings between them, and their files."""

@@ -139,7 +139,7 @@ def load_decoder(folder: Path, pooling: str, level: int) -> tuple[Decoder, Check
     found = checkpoint.metadata.get("pooling"), checkpoint.metadata.get("level")
     if found != (pooling, str(level)):
         raise CheckpointError(
-            f"{checkpoint.path} says pooling {found[0]}, level {found[1]}, not {pooling}, {level}; reinstall the package"
+            f"{checkpoint.path} says pooling {found[0]}, level {found[1]}, needed is {pooling}, {level}; reinstall it"
         )
     decoder = Decoder(level)
     try:

@@ -47,17 +47,20 @@ def read_published(path: Path) -> dict[str, Tensor]:
 
 
 def main(source: str, folder: str) -> None:
-    """Convert and write."""
-    halves = {name: value.half() for name, value in read_published(Path(source)).items()}
+    """Convert and write; conv1_1 stays float32, its folded offset cancels most of its weights' sum."""
+    stored = {
+        name: value if name.startswith("conv1_1.") else value.half()
+        for name, value in read_published(Path(source)).items()
+    }
     metadata = {
         "kind": "encoder",
         "architecture": "VGG-19 to relu5_1, activations normalised, reflection padding, RGB in [0, 1]",
         "authors": "Karen Simonyan and Andrew Zisserman (VGG-19); normalised by Leon Gatys et al.",
         "licence": "CC BY 4.0",
         "source": f"vgg_normalized.pth, SHA-256 {SOURCE_SHA256}",
-        "changes": "first 1x1 layer folded into conv1_1; cut after conv5_1; float16",
+        "changes": "first 1x1 layer folded into conv1_1; cut after conv5_1; float16, conv1_1 float32",
     }
-    write_checkpoint(Path(folder), ENCODER, halves, metadata)
+    write_checkpoint(Path(folder), ENCODER, stored, metadata)
 
 
 if __name__ == "__main__":

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import cast
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from universal_style.networks.pooling import Kept, Pooling
-from universal_style.networks.vgg import ReflectionConvolution, block_convolutions, convolutions
+from universal_style.networks.vgg import ReflectionConvolution, block_convolutions, convolution, convolutions
 
 
 class DecoderBlock(nn.Module):
@@ -31,14 +32,12 @@ class DecoderBlock(nn.Module):
             if position == 1:
                 features = pooling.up(features, kept)
             yield name, features
-            features = self.get_submodule(name)(features)
+            features = convolution(self, name)(features)
             if name != "conv1_1":
                 features = features.relu_()
         yield "", features
 
-    def forward(
-        self, features: Float[Tensor, "n c h w"], kept: Kept, pooling: Pooling
-    ) -> Float[Tensor, "n d g v"]:
+    def forward(self, features: Float[Tensor, "n c h w"], kept: Kept, pooling: Pooling) -> Float[Tensor, "n d g v"]:
         *_, (_, output) = self.steps(features, kept, pooling)
         return output
 
@@ -52,7 +51,7 @@ class Decoder(nn.Module):
     def __init__(self, level: int) -> None:
         super().__init__()
         self.level = level
-        self.blocks = nn.ModuleList(DecoderBlock(k) for k in range(level, 0, -1))
+        self.blocks = cast(Sequence[DecoderBlock], nn.ModuleList(DecoderBlock(k) for k in range(level, 0, -1)))
 
     def forward(
         self, features: Float[Tensor, "n c h w"], kept: list[Kept], pooling: Pooling

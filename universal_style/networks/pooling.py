@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -12,16 +12,17 @@ Kept = tuple[Tensor, ...]
 """What going down keeps for coming back up: nothing, indices or wavelet bands."""
 
 
+@runtime_checkable
 class Pooling(Protocol):
     """A pair of resamplings by two. Sizes are even: the drivers see to that."""
 
     name: str
 
-    def down(self, features: Float[Tensor, "n c h w"]) -> tuple[Float[Tensor, "n c h/2 w/2"], Kept]:
+    def down(self, features: Float[Tensor, "n c h w"]) -> tuple[Float[Tensor, "n c g v"], Kept]:
         """Halve the size; keep what `up` needs."""
         ...
 
-    def up(self, features: Float[Tensor, "n c h w"], kept: Kept) -> Float[Tensor, "n d 2*h 2*w"]:
+    def up(self, features: Float[Tensor, "n c h w"], kept: Kept) -> Float[Tensor, "n d g v"]:
         """Double the size with what `down` kept."""
         ...
 

@@ -72,7 +72,8 @@ class Stage:
             features = block(features, self.pooling, kept)
             if block.level in self.levels:
                 features = yield site_at(block.level), features
-        return self.decoder(features, kept, self.pooling)
+        picture: Tensor = self.decoder(features, kept, self.pooling)
+        return picture
 
 
 def climb(encoder: Encoder, pooling: Pooling, pixels: Float[Tensor, "1 3 h w"], level: int) -> Walk:
@@ -88,7 +89,7 @@ def to_precision(network: torch.nn.Module, device: torch.device, dtype: torch.dt
 
     A bfloat16 number near 1 is a whole step of an 8-bit picture off, so conv1_1 of encoder and decoder keep float32.
     """
-    network.to(device=device, memory_format=torch.channels_last)
+    network.to(device).to(memory_format=torch.channels_last)
     for name, module in network.named_modules():
         if isinstance(module, torch.nn.Conv2d):
             module.to(dtype=torch.float32 if name.endswith("conv1_1") else dtype)

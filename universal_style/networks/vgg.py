@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -46,7 +47,7 @@ def channels_at(level: int) -> int:
 
 def stride_at(level: int) -> int:
     """Count the pixels from one feature column of relu{level}_1 to the next."""
-    return 2 ** (level - 1)
+    return 1 << (level - 1)
 
 
 class ReflectionConvolution(nn.Conv2d):
@@ -55,9 +56,21 @@ class ReflectionConvolution(nn.Conv2d):
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, kernel_size=3)
 
-    def forward(self, input: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d h w"]:
-        given = input if torch.is_autocast_enabled(input.device.type) else input.to(self.weight.dtype)
-        return super().forward(functional.pad(given, (1, 1, 1, 1), mode="reflect"))
+    def forward(self, features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d h w"]:
+        if not torch.is_autocast_enabled(features.device.type):
+            features = features.to(self.weight.dtype)
+        return super().forward(functional.pad(features, (1, 1, 1, 1), mode="reflect"))
+
+
+def convolution(block: nn.Module, name: str) -> ReflectionConvolution:
+    """Give a block's convolution by the name of its layer."""
+    return cast(ReflectionConvolution, block.get_submodule(name))
+
+
+def bias_of(layer: ReflectionConvolution) -> Tensor:
+    """Give a convolution's bias, which every layer of VGG and its mirrors has."""
+    assert layer.bias is not None
+    return layer.bias
 
 
 class EncoderBlock(nn.Module):
@@ -80,13 +93,13 @@ class EncoderBlock(nn.Module):
         """
         for name in self.before_pooling:
             yield name, features
-            features = self.get_submodule(name)(features).relu_()
+            features = convolution(self, name)(features).relu_()
         bands: Kept = ()
         if self.level > 1:
             features, bands = pooling.down(features)
         kept.append(bands)
         yield self.after_pooling, features
-        yield "", self.get_submodule(self.after_pooling)(features).relu_()
+        yield "", convolution(self, self.after_pooling)(features).relu_()
 
     def forward(
         self, features: Float[Tensor, "n c h w"], pooling: Pooling, kept: list[Kept]
@@ -106,7 +119,7 @@ class Encoder(nn.Module):
     def __init__(self, level: int = LEVELS[-1]) -> None:
         super().__init__()
         self.level = level
-        self.blocks = nn.ModuleList(EncoderBlock(k) for k in LEVELS[:level])
+        self.blocks = cast(Sequence[EncoderBlock], nn.ModuleList(EncoderBlock(k) for k in LEVELS[:level]))
         self.requires_grad_(False)
 
     def ascend(

@@ -26,6 +26,11 @@ class WhitenedCoordinates(nn.Module):
         taps: covariance S of the nine taps, up to scale.
     """
 
+    channels_whiten: Tensor
+    channels_colour: Tensor
+    taps_whiten: Tensor
+    taps_colour: Tensor
+
     def __init__(self, channels: Float[Tensor, "c c"], taps: Float[Tensor, "9 9"]) -> None:
         super().__init__()
         for name, matrix in (("channels", channels), ("taps", taps / taps.diagonal().mean())):
@@ -48,7 +53,7 @@ class WhitenedCoordinates(nn.Module):
         return mixed.reshape(values.shape)
 
 
-def whiten_coordinates(convolution: ReflectionConvolution, covariance: Float[Tensor, "9c 9c"]) -> None:
+def whiten_coordinates(convolution: ReflectionConvolution, covariance: Float[Tensor, "patch patch"]) -> None:
     """Let the optimiser see a convolution in whitened coordinates, its function unchanged.
 
     Args:

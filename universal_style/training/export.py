@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib as mpl
@@ -19,6 +19,7 @@ from universal_style.training.loop import Recipe, TrainingState, mean_psnr
 
 CARD = "README.md"
 CURVES = "training-curves.png"
+HEAD = "# Checkpoints"
 LARGEST_LOSS = 0.05
 """Held-out PSNR in dB that int8 may cost; a decoder that loses more is stored as float16."""
 
@@ -72,7 +73,7 @@ def export_decoder(
         }
         path = write_checkpoint(folder, name, stored, metadata)
         decoder, _ = load_decoder(folder, pooling.name, recipe.level)
-        read_back = decoder.to(next(average.parameters()).device, memory_format=torch.channels_last)
+        read_back = decoder.to(next(average.parameters()).device).to(memory_format=torch.channels_last)
         kept = mean_psnr(encoder, read_back, pooling, held_out)
         if psnr - kept <= LARGEST_LOSS:
             break
@@ -96,13 +97,23 @@ def draw_curves(path: Path, curves: Mapping[str, Sequence[tuple[int, float, floa
     temporary.replace(path)
 
 
-def card_rows(recipe: Recipe, exported: Exported, steps: int) -> dict[str, str]:
-    """Say in a row of the model card what a decoder is and how it was trained."""
-    options = asdict(recipe)
-    return {
-        "file": exported.path.name,
-        "storage": exported.storage,
-        "held-out PSNR": f"{exported.stored:.2f} dB",
-        "steps": str(steps),
-        "crops": f"{options['plain']} + {options['transformed']} of {options['side']}²",
-    }
+def write_card(path: Path, exported: Exported, recipe: Recipe, state: TrainingState, facts: Mapping[str, str]) -> None:
+    """Put a decoder's section into the model card beside the checkpoints, in place of an older one."""
+    name = exported.path.stem
+    lines = [
+        f"## {name}",
+        "",
+        f"- held-out PSNR {exported.stored:.2f} dB as stored ({exported.storage}), {exported.psnr:.2f} dB as trained",
+        f"- {state.step} steps after the warm start, {recipe.plain} plain + {recipe.transformed} transformed crops of "
+        f"{recipe.side}×{recipe.side}, Adam at {recipe.learning_rate:g}, seed {recipe.seed}",
+        *(f"- {key}: {value}" for key, value in facts.items()),
+        "- licence: MIT",
+        "",
+    ]
+    old = path.read_text(encoding="utf-8") if path.exists() else ""
+    head, *sections = old.split("\n## ")
+    kept = [section for section in sections if section.splitlines()[0] != name]
+    sections = sorted([*(f"## {section.strip()}\n" for section in kept), "\n".join(lines)])
+    temporary = path.with_name(path.name + ".partial")
+    temporary.write_text("\n".join([(head or HEAD).strip() + "\n", *sections]), encoding="utf-8")
+    temporary.replace(path)

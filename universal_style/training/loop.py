@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from universal_style.errors import CheckpointError
 from universal_style.networks.decoder import Decoder
 from universal_style.networks.pooling import Pooling
-from universal_style.networks.vgg import Encoder, ReflectionConvolution
+from universal_style.networks.vgg import Encoder, ReflectionConvolution, bias_of
 from universal_style.training.coordinates import whiten_any
 from universal_style.training.objective import Objective, Weights
 from universal_style.training.pictures import Batches, as_pixels
@@ -27,6 +27,11 @@ WARM_START_SIDE = 256
 WARM_START_BATCH = 4
 WARM_UP_STEPS = 100
 EMA_DECAY = 0.998
+RATE_CHANNELS = 64
+"""The learning rate holds for so many input channels and falls as one over their number.
+
+Source: Yang and Hu 2021 (maximal update parametrisation), Adam's rate for hidden weights.
+"""
 CLIP_NORM = 1.0
 
 
@@ -41,7 +46,7 @@ class Recipe:
         transformed: crops per step whose features are transformed first.
         transformed_from: share of the steps that pass before transformed features join in, 0 to 1.
         side: side of the square crops in pixels, a multiple of 16.
-        learning_rate: peak rate of Adam; it decays along a half cosine.
+        learning_rate: peak rate of Adam for a layer of `RATE_CHANNELS` inputs; it decays along a half cosine.
         measure_every: steps from one held-out measure to the next.
         seed: of the crops and the transforms.
     """
@@ -52,7 +57,7 @@ class Recipe:
     transformed: int = 2
     transformed_from: float = 0.5
     side: int = 192
-    learning_rate: float = 5e-4
+    learning_rate: float = 1e-3
     measure_every: int = 200
     seed: int = 0
     weights: Weights = field(default_factory=Weights)
@@ -99,7 +104,7 @@ class TrainingState:
         """Move the average towards the decoder's plain weights, keeping a share of what it was."""
         for mean, value in zip(convolutions_of(self.average), convolutions_of(self.decoder), strict=True):
             mean.weight.lerp_(value.weight, 1 - keep)
-            mean.bias.lerp_(value.bias, 1 - keep)
+            bias_of(mean).lerp_(bias_of(value), 1 - keep)
 
     def save(self, path: Path, recipe: Recipe) -> None:
         """Write atomically."""
@@ -169,11 +174,15 @@ def train_decoder(
         precision: torch.float32, or a lower one for autocast.
     """
     torch.manual_seed(recipe.seed)
-    decoder = Decoder(recipe.level).to(device, memory_format=torch.channels_last)
-    average = Decoder(recipe.level).to(device, memory_format=torch.channels_last).requires_grad_(False)
+    decoder = Decoder(recipe.level).to(device).to(memory_format=torch.channels_last)
+    average = Decoder(recipe.level).to(device).to(memory_format=torch.channels_last).requires_grad_(False)
 
     def adam() -> torch.optim.Optimizer:
-        return torch.optim.Adam(decoder.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.99))
+        groups = [
+            {"params": list(convolution.parameters()), "scale": RATE_CHANNELS / convolution.in_channels}
+            for convolution in convolutions_of(decoder)
+        ]
+        return torch.optim.Adam(groups, lr=recipe.learning_rate, betas=(0.9, 0.99))
 
     def autocast() -> Any:
         return nullcontext() if precision == torch.float32 else torch.autocast(device.type, precision)
@@ -204,7 +213,7 @@ def train_decoder(
     scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
     for batch in _stream(batches, state.step, recipe.steps, workers):
         for group in state.optimizer.param_groups:
-            group["lr"] = recipe.learning_rate * _rate(state.step, recipe.steps)
+            group["lr"] = recipe.learning_rate * group["scale"] * _rate(state.step, recipe.steps)
         with autocast(), parametrize.cached():
             transformed = None
             if recipe.transformed and state.step >= recipe.transformed_from * recipe.steps:

@@ -59,7 +59,8 @@ def column_moments(features: Float[Tensor, "n c h w"]) -> tuple[Float[Tensor, " 
 def relative_error(given: Tensor, wanted: Tensor) -> Tensor:
     """Squared norm of the difference over the squared norm of what was wanted, in float32."""
     gap = torch.linalg.vector_norm(given - wanted, dtype=torch.float32)
-    return (gap / torch.linalg.vector_norm(wanted, dtype=torch.float32).clamp(min=1e-6)).square()
+    share: Tensor = gap / torch.linalg.vector_norm(wanted, dtype=torch.float32).clamp(min=1e-6)
+    return share.square()
 
 
 @dataclass(frozen=True)

@@ -102,8 +102,8 @@ class Batches(Dataset[Batch]):
     def __getitem__(self, step: int) -> Batch:
         rng = np.random.default_rng((self.seed, step))
         several = [self.pictures[i] for i in rng.integers(len(self.pictures), size=self.plain)]
-        content = read_rgb(self.pictures[rng.integers(len(self.pictures))])
-        style = read_rgb(self.styles[rng.integers(len(self.styles))])
+        content = read_rgb(self.pictures[int(rng.integers(len(self.pictures)))])
+        style = read_rgb(self.styles[int(rng.integers(len(self.styles)))])
         return Batch(
             self._stack([random_crop(read_rgb(path), self.side, rng) for path in several]),
             self._stack([random_crop(content, self.side, rng) for _ in range(self.transformed)]),

@@ -17,10 +17,10 @@ from torch.nn import functional
 
 from universal_style.networks.decoder import Decoder
 from universal_style.networks.pooling import Kept, Pooling
-from universal_style.networks.vgg import Encoder, ReflectionConvolution
+from universal_style.networks.vgg import Encoder, ReflectionConvolution, bias_of, convolution
 from universal_style.training.coordinates import whiten_coordinates
 
-COLUMNS_PER_UNKNOWN = 8
+COLUMNS_PER_UNKNOWN = 12
 """Feature columns collected per unknown weight of an output channel."""
 COLUMNS_PER_BATCH = 6000
 RIDGE = 1e-4
@@ -33,10 +33,9 @@ def encoder_inputs(
     """Record the input of every convolution on the way up, and relu{level}_1 under the name ""."""
     inputs: dict[str, Tensor] = {}
     kept: list[Kept] = []
-    features = pixels
+    inputs[""] = pixels
     for block in encoder.blocks[:level]:
-        for name, features in block.steps(features, pooling, kept):
-            inputs[name] = features
+        inputs.update(block.steps(inputs[""], pooling, kept))
     return inputs, kept
 
 
@@ -55,11 +54,11 @@ def ridge_warm_start(
     source = iter(batches)
     for position, block in enumerate(decoder.blocks):
         for name in block.names:
-            convolution = block.get_submodule(name)
-            unknowns = 9 * convolution.in_channels + 1
-            device = convolution.weight.device
+            fitted = convolution(block, name)
+            unknowns = 9 * fitted.in_channels + 1
+            device = fitted.weight.device
             normal = torch.zeros(unknowns, unknowns, dtype=torch.float64, device=device)
-            right = torch.zeros(unknowns, convolution.out_channels, dtype=torch.float64, device=device)
+            right = torch.zeros(unknowns, fitted.out_channels, dtype=torch.float64, device=device)
             columns = 0
             while columns < COLUMNS_PER_UNKNOWN * unknowns:
                 pixels = next(source)
@@ -73,9 +72,9 @@ def ridge_warm_start(
                     normal += (patches @ patches.T).double()
                     right += (patches @ targets.T).double()
                     columns += patches.shape[1]
-            _solve_into(convolution, normal.clone(), right)
+            _solve_into(fitted, normal.clone(), right)
             mean = normal[:-1, -1] / columns
-            whiten_coordinates(convolution, normal[:-1, :-1] / columns - torch.outer(mean, mean))
+            whiten_coordinates(fitted, normal[:-1, :-1] / columns - torch.outer(mean, mean))
             yield name
 
 
@@ -91,9 +90,9 @@ def _sample_columns(
     return torch.cat([patches, torch.ones_like(patches[:1])]), targets
 
 
-def _solve_into(convolution: ReflectionConvolution, normal: Tensor, right: Tensor) -> None:
+def _solve_into(fitted: ReflectionConvolution, normal: Tensor, right: Tensor) -> None:
     normal.diagonal().add_(RIDGE * normal.diagonal().mean())
     solution = torch.linalg.solve(normal, right).T  # (9c + 1, d) -> (d, 9c + 1)
     with torch.no_grad():
-        convolution.weight.copy_(solution[:, :-1].reshape(convolution.weight.shape))
-        convolution.bias.copy_(solution[:, -1])
+        fitted.weight.copy_(solution[:, :-1].reshape(fitted.weight.shape))
+        bias_of(fitted).copy_(solution[:, -1])

@@ -1,0 +1,165 @@
+import json
+import shutil
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from universal_style import cli
+from universal_style.networks.checkpoints import bundled_folder
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path, capfd):
+    """Run the command line in an empty folder; give its exit code and what it wrote on standard error."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["universal-style", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        return end.value.code, capfd.readouterr()
+
+    return call
+
+
+@pytest.fixture
+def pictures(tmp_path, cat, ducks):
+    cat.save(tmp_path / "cat.png")
+    ducks.save(tmp_path / "ducks.jpg")
+    return tmp_path
+
+
+def test_transfer_writes_picture_and_report(run, pictures):
+    code, output = run(
+        "transfer", "cat.png", "ducks.jpg", "-o", "out.png", "--levels", "2,1", "--alpha", "0.8", "--transform", "ot",
+        "--size", "64", "--style-size", "90", "--device", "cpu", "--dtype", "float32", "--seed", "3",
+        "--json", "report.json",
+    )  # fmt: skip
+    assert code == 0
+    assert output.err.startswith("out.png  64×48")
+    with Pillow.open("out.png") as result:
+        assert result.size == (64, 48)
+    report = json.loads((pictures / "report.json").read_text())
+    assert report["method"] == "wct"
+    assert report["options"]["levels"] == [2, 1]
+    assert report["options"]["seed"] == 3
+    assert report["options"]["transform"] == "OptimalTransport"
+    assert report["content"] == "cat.png"
+    assert report["seconds"]["relu2_1"] > 0
+    assert report["versions"]["torch"]
+    assert sorted(p.name for p in pictures.iterdir()) == ["cat.png", "ducks.jpg", "out.png", "report.json"]
+
+
+def test_a_saved_style_stands_for_a_picture(run, pictures):
+    assert run("style", "save", "ducks.jpg", "-o", "ducks.safetensors", "--dtype", "float32")[0] == 0
+    common = ("--levels", "1", "--dtype", "float32", "--quiet")
+    code, output = run("transfer", "cat.png", "ducks.safetensors", "-o", "a.png", *common)
+    assert (code, output.err) == (0, "")
+    assert run("transfer", "cat.png", "ducks.jpg", "-o", "b.png", *common)[0] == 0
+    a, b = (np.asarray(Pillow.open(name), dtype=float) for name in ("a.png", "b.png"))
+    assert np.abs(a - b).max() <= 2
+
+
+def test_two_styles_with_weights(run, pictures):
+    code, _ = run("transfer", "cat.png", "ducks.jpg", "cat.png", "-o", "out.png", "--style-weights", "0.7,0.3",
+                  "--levels", "1")  # fmt: skip
+    assert code == 0
+
+
+def test_info_lists_what_there_is(run):
+    code, output = run("info", "--json")
+    assert code == 0
+    facts = json.loads(output.out)
+    assert "wct" in facts["methods"]
+    assert set(facts["checkpoints"]) >= {f"decoder-nearest-relu{k}_1" for k in range(1, 6)}
+    code, output = run("info")
+    assert code == 0
+    assert "encoder-vgg19-normalised" in output.out
+
+
+def test_demo_writes_a_contact_sheet(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("universal_style.demo.LONG_SIDE", 64)
+    code, output = run("demo")
+    assert code == 0
+    assert str(tmp_path / "universal-style-demo.png") in output.err
+    with Pillow.open("universal-style-demo.png") as sheet:
+        assert sheet.width > 200
+        assert np.asarray(sheet.convert("L")).std() > 20
+
+
+def truncated(path, source):
+    data = source.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+
+
+BAD_INPUT = {
+    "missing file": (["no.png", "ducks.jpg"], 1, "no.png does not exist"),
+    "missing style": (["cat.png", "no.jpg"], 1, "no.jpg does not exist"),
+    "a directory": (["folder", "ducks.jpg"], 1, "folder is a folder"),
+    "text named .jpg": (["text.jpg", "ducks.jpg"], 1, "text.jpg is not a picture"),
+    "truncated jpeg": (["cut.jpg", "ducks.jpg"], 1, "cut.jpg cannot be read as a picture"),
+    "zero bytes": (["empty.png", "ducks.jpg"], 1, "empty.png is empty"),
+    "alpha too large": (["cat.png", "ducks.jpg", "--alpha", "1.2"], 2, "alpha 1.2 is out of range"),
+    "alpha no number": (["cat.png", "ducks.jpg", "--alpha", "much"], 2, "alpha 'much' is not a number"),
+    "unknown level": (["cat.png", "ducks.jpg", "--levels", "7"], 2, "level 7 is unknown"),
+    "weights": (["cat.png", "ducks.jpg", "--style-weights", "1,2"], 2, "2 style weights for 1 styles"),
+    "unknown suffix": (["cat.png", "ducks.jpg", "-o", "out.xyz"], 2, "suffix '.xyz'"),
+    "no suffix": (["cat.png", "ducks.jpg", "-o", "out"], 2, "no suffix"),
+    "output folder missing": (["cat.png", "ducks.jpg", "-o", "no/out.png"], 1, "output folder no does not exist"),
+    "output is a folder": (["cat.png", "ducks.jpg", "-o", "folder.png"], 1, "folder.png is a folder"),
+    "report folder missing": (["cat.png", "ducks.jpg", "--json", "no/r.json"], 1, "output folder no does not exist"),
+    "decoders missing": (["cat.png", "ducks.jpg", "--decoders", "folder"], 1, "decoder-nearest-relu5_1"),
+    "size": (["cat.png", "ducks.jpg", "--size", "0"], 2, "size 0 is out of range"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_INPUT)
+def test_bad_input_ends_with_one_clear_line(run, pictures, case):
+    (pictures / "folder").mkdir()
+    (pictures / "folder.png").mkdir()
+    (pictures / "text.jpg").write_text("no picture at all\n" * 99)
+    (pictures / "empty.png").write_bytes(b"")
+    truncated(pictures / "cut.jpg", pictures / "ducks.jpg")
+    before = sorted(p.name for p in pictures.iterdir())
+    arguments, expected, message = BAD_INPUT[case]
+    code, output = run("transfer", *arguments, *([] if "-o" in arguments else ["-o", "out.png"]))
+    assert code == expected
+    assert message in output.err
+    assert output.err.count("\n") == 1
+    assert "Traceback" not in output.err
+    assert sorted(p.name for p in pictures.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    "arguments", [["transfer"], ["transfer", "cat.png", "ducks.jpg"], ["paint"], ["transfer", "--method", "magic"]]
+)
+def test_wrong_usage_exits_with_two(run, arguments):
+    code, output = run(*arguments)
+    assert code == 2
+    assert "Traceback" not in output.err
+
+
+@pytest.mark.parametrize("harm", ["damaged", "swapped"])
+def test_a_harmed_checkpoint_ends_with_one_line(run, pictures, harm):
+    folder = pictures / "decoders"
+    shutil.copytree(bundled_folder(), folder, ignore=shutil.ignore_patterns("encoder*", "*relu5*", "*relu4*"))
+    target = folder / "decoder-nearest-relu2_1.safetensors"
+    if harm == "damaged":
+        data = bytearray(target.read_bytes())
+        data[-1] ^= 1
+        target.write_bytes(data)
+    else:
+        shutil.copy(folder / "decoder-nearest-relu3_1.safetensors", target)
+    code, output = run("transfer", "cat.png", "ducks.jpg", "-o", "out.png", "--levels", "2", "--decoders", folder)
+    assert code == 1
+    assert "damaged or swapped" in output.err
+    assert output.err.count("\n") == 1
+    assert not (pictures / "out.png").exists()
+
+
+def test_debug_shows_the_traceback(run, pictures, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["universal-style", "--debug", "transfer", "no.png", "ducks.jpg", "-o", "out.png"])
+    with pytest.raises(cli.UniversalStyleError):
+        cli.main()

@@ -1,0 +1,261 @@
+import io
+
+import numpy as np
+import png
+import pytest
+import tifffile
+import torch
+from PIL import Image as Pillow
+from PIL import ImageCms
+
+from universal_style.errors import InputError, OptionError, OutputError
+from universal_style.images import Image, check_writable, output_format
+
+
+def gradient(height=12, width=20):
+    y, x = np.mgrid[:height, :width]
+    return np.stack([x * 12, y * 20, (x + y) * 7], axis=-1).astype(np.uint8)
+
+
+def saved(tmp_path, picture, name, **options):
+    path = tmp_path / name
+    picture.save(path, **options)
+    return path
+
+
+def swapped_profile():
+    """An RGB profile that is not sRGB: a linear tone curve on sRGB's colours, made by hand."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    count = int.from_bytes(profile[128:132], "big")
+    for entry in range(count):
+        start = 132 + 12 * entry
+        if profile[start : start + 4] in (b"rTRC", b"gTRC", b"bTRC"):
+            offset = int.from_bytes(profile[start + 4 : start + 8], "big")
+            profile[offset : offset + 16] = b"curv\0\0\0\0\0\0\0\1\1\0\0\0"  # gamma 1.0 as u8Fixed8
+            profile[start + 8 : start + 12] = (14).to_bytes(4, "big")
+    return bytes(profile)
+
+
+def test_every_kind_of_source_gives_the_same_pixels(tmp_path):
+    array = gradient()
+    path = saved(tmp_path, Pillow.fromarray(array), "a.png")
+    planes = torch.from_numpy(array).permute(2, 0, 1)
+    for source in (path, str(path), Pillow.fromarray(array), array, planes, array / 255, planes / 255, Image.of(array)):
+        np.testing.assert_allclose(Image.of(source).pixels * 255, array, atol=1e-4)
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "1", "CMYK", "LA", "RGBA", "YCbCr", "HSV", "LAB", "I;16", "I", "F", "PA"])
+def test_any_mode_becomes_rgb(mode):
+    base = Pillow.fromarray(gradient())
+    if mode in ("I;16", "I"):
+        picture = Pillow.fromarray(gradient()[:, :, 0].astype(np.uint16) * 257)
+        picture = picture.convert(mode) if mode == "I" else picture
+    elif mode == "F":
+        picture = Pillow.fromarray((gradient()[:, :, 0] / 255).astype(np.float32))
+    elif mode == "PA":
+        picture = base.convert("P").convert("PA")
+    elif mode == "LAB":
+        lab = ImageCms.createProfile("LAB")
+        picture = ImageCms.profileToProfile(base, ImageCms.createProfile("sRGB"), lab, outputMode="LAB")
+    else:
+        picture = base.convert(mode)
+    image = Image.of(picture)
+    assert image.pixels.shape == (12, 20, 3)
+    assert image.pixels.dtype == np.float32
+    assert 0.2 < image.pixels.mean() < 0.8
+    assert (image.alpha is not None) == (mode in ("LA", "RGBA", "PA"))
+
+
+def test_alpha_is_carried_over(tmp_path):
+    picture = Pillow.fromarray(gradient())
+    alpha = Pillow.linear_gradient("L").resize(picture.size)
+    picture.putalpha(alpha)
+    image = Image.of(saved(tmp_path, picture, "a.png"))
+    image.write(tmp_path / "b.png")
+    with Pillow.open(tmp_path / "b.png") as back:
+        assert np.array_equal(np.asarray(back), np.asarray(picture))
+
+
+def test_alpha_is_laid_on_white_where_the_format_has_none(tmp_path):
+    picture = Pillow.new("RGBA", (8, 8), (10, 20, 30, 0))
+    Image.of(picture).write(tmp_path / "b.jpg")
+    with Pillow.open(tmp_path / "b.jpg") as back:
+        assert np.asarray(back).min() >= 250
+
+
+def test_palette_with_transparency(tmp_path):
+    picture = Pillow.fromarray(gradient()).convert("P")
+    path = saved(tmp_path, picture, "p.png", transparency=0)
+    assert Image.of(path).alpha is not None
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_is_applied_and_dropped(tmp_path, orientation):
+    picture = Pillow.fromarray(gradient())
+    exif = Pillow.Exif()
+    exif[0x0112] = orientation
+    image = Image.of(saved(tmp_path, picture, "o.png", exif=exif))
+    assert (image.height, image.width) == ((12, 20) if orientation < 5 else (20, 12))
+    image.write(tmp_path / "back.png")
+    with Pillow.open(tmp_path / "back.png") as back:
+        assert back.getexif().get(0x0112, 1) == 1
+        assert back.size == (image.width, image.height)
+
+
+def test_a_colour_profile_is_converted_from_and_back_to(tmp_path):
+    profile = swapped_profile()
+    picture = Pillow.fromarray(gradient())
+    path = saved(tmp_path, picture, "linear.png", icc_profile=profile)
+    image = Image.of(path)
+    assert image.profile == profile
+    assert image.pixels.mean() > np.asarray(picture).mean() / 255 + 0.1  # linear light is brighter in sRGB
+    image.write(tmp_path / "back.png")
+    with Pillow.open(tmp_path / "back.png") as back:
+        assert back.info["icc_profile"] == profile
+        gap = np.abs(np.asarray(back).astype(int) - np.asarray(picture))
+        assert gap.mean() < 1.5
+
+
+def test_a_damaged_profile_is_ignored(tmp_path):
+    path = saved(tmp_path, Pillow.fromarray(gradient()), "x.png", icc_profile=b"not a profile at all")
+    assert np.array_equal(np.rint(Image.of(path).pixels * 255), gradient())
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_sixteen_bits_stay_sixteen_bits(tmp_path, rng, channels, suffix):
+    array = rng.integers(0, 65536, (6, 9, channels), dtype=np.uint16)
+    path = tmp_path / f"deep.{suffix}"
+    if suffix == "png":
+        with path.open("wb") as stream:
+            writer = png.Writer(9, 6, greyscale=channels == 1, alpha=channels == 4, bitdepth=16)
+            writer.write(stream, array.reshape(6, -1))
+    else:
+        extra = ["unassalpha"] if channels == 4 else []
+        kind = "minisblack" if channels == 1 else "rgb"
+        tifffile.imwrite(path, array if channels > 1 else array[:, :, 0], photometric=kind, extrasamples=extra)
+    image = Image.of(path)
+    assert image.bits == 16
+    np.testing.assert_allclose(image.pixels * 65535, np.broadcast_to(array[:, :, :3], (6, 9, 3)), atol=0.01)
+    for out in ("out.png", "out.tiff"):
+        image.write(tmp_path / out)
+        again = Image.of(tmp_path / out)
+        assert again.bits == 16
+        assert np.array_equal(again.pixels, image.pixels)
+        assert (again.alpha is None) == (channels != 4)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".PNG"])
+def test_every_output_format_keeps_the_size(tmp_path, suffix):
+    path = tmp_path / f"out{suffix}"
+    Image.of(gradient(7, 13)).write(path)
+    with Pillow.open(path) as back:
+        assert back.size == (13, 7)
+        assert np.abs(np.asarray(back.convert("RGB")).astype(int) - gradient(7, 13)).mean() < 6
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize(("size", "long_side", "expected"), [((30, 20), 15, (15, 10)), ((1, 400), 10, (1, 10))])
+def test_scaling_keeps_the_aspect(size, long_side, expected):
+    image = Image.of(np.zeros((*size, 3), np.uint8)).scaled_to(long_side)
+    assert (image.height, image.width) == expected
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "out.png"
+    path.write_bytes(b"old")
+
+    def fail(self, *args, **options):
+        args[0].write(b"half of it")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Pillow.Image, "save", fail)
+    with pytest.raises(OutputError, match="No space left on device"):
+        Image.of(gradient()).write(path)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def cut(tmp_path):
+    picture = Pillow.effect_noise((256, 256), 90).convert("RGB")
+    whole = io.BytesIO()
+    picture.save(whole, "JPEG")
+    return _bytes(tmp_path / "cut.jpg", whole.getvalue()[: len(whole.getvalue()) // 2])
+
+
+def _bytes(path, data):
+    path.write_bytes(data)
+    return path
+
+
+BAD_FILES = {
+    "missing": (lambda tmp: tmp / "no.jpg", "does not exist"),
+    "folder": (lambda tmp: tmp, "is a folder"),
+    "text": (lambda tmp: _bytes(tmp / "t.jpg", b"hello, I am a text\n" * 50), "not a picture in a known format"),
+    "cut off": (cut, "damaged or cut off"),
+    "empty": (lambda tmp: _bytes(tmp / "e.png", b""), "is empty"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_FILES)
+def test_a_bad_file_is_named_in_one_line(tmp_path, kind):
+    make, message = BAD_FILES[kind]
+    with pytest.raises(InputError, match=message) as error:
+        Image.of(make(tmp_path))
+    assert "\n" not in str(error.value)
+
+
+def test_a_decompression_bomb_is_refused(tmp_path):
+    path = tmp_path / "bomb.png"
+    with path.open("wb") as stream:
+        png.Writer(20_000, 20_000, greyscale=True, bitdepth=1).write(stream, ([0] * 20_000 for _ in range(20_000)))
+    assert path.stat().st_size < 100_000
+    with pytest.raises(InputError, match="unpacks to more than 178 megapixels"):
+        Image.of(path)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros((4, 4, 5)),
+        np.zeros((0, 4, 3)),
+        np.zeros((4,)),
+        np.full((4, 4, 3), np.nan),
+        np.full((4, 4, 3), 1.5),
+        np.full((4, 4, 3), -0.5),
+        np.zeros((4, 4, 3), dtype=np.int64),
+        np.zeros((4, 4, 3), dtype=complex),
+    ],
+)
+def test_a_bad_array_is_refused(array):
+    with pytest.raises(InputError):
+        Image.of(array)
+
+
+def test_something_else_is_refused():
+    with pytest.raises(InputError, match="dict is not a picture"):
+        Image.of({})
+
+
+def test_a_result_that_is_not_finite_is_refused():
+    with pytest.raises(OutputError, match="not finite"):
+        Image.of(gradient()).with_pixels(torch.full((1, 3, 4, 4), float("nan")))
+
+
+def test_an_unknown_suffix_is_wrong_usage(tmp_path):
+    for name in ("out.xyz", "out"):
+        with pytest.raises(OptionError, match="use one of"):
+            output_format(tmp_path / name)
+
+
+def test_an_unwritable_output_is_found_before_any_work(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # root may write anywhere
+    with pytest.raises(OutputError, match="not writable"):
+        check_writable(tmp_path / "out.png")
+
+
+def test_an_output_that_is_no_file_is_found_before_any_work(tmp_path):
+    with pytest.raises(OutputError, match="is a folder"):
+        check_writable(tmp_path)
+    with pytest.raises(OutputError, match="does not exist"):
+        check_writable(tmp_path / "no" / "out.png")

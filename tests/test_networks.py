@@ -1,0 +1,182 @@
+import json
+import shutil
+
+import pytest
+import torch
+from pin_features import FILE, pinned_picture, summary
+
+from universal_style.errors import CheckpointError
+from universal_style.networks import convert
+from universal_style.networks.checkpoints import (
+    bundled_folder,
+    decoder_name,
+    listed_names,
+    load_decoder,
+    load_encoder,
+    quantised,
+    read_checkpoint,
+    write_checkpoint,
+)
+from universal_style.networks.decoder import Decoder
+from universal_style.networks.pooling import NearestPooling
+from universal_style.networks.stage import Stage, climb, site_at
+from universal_style.networks.vgg import LEVELS, Encoder, block_convolutions, channels_at, convolutions, stride_at
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return load_encoder(bundled_folder())[0]
+
+
+def test_topology_is_vgg_19():
+    assert len(convolutions()) == 13
+    assert block_convolutions(1) == ["conv1_1"]
+    assert block_convolutions(4) == ["conv3_2", "conv3_3", "conv3_4", "conv4_1"]
+    assert [channels_at(level) for level in LEVELS] == [64, 128, 256, 512, 512]
+    assert [stride_at(level) for level in LEVELS] == [1, 2, 4, 8, 16]
+
+
+def test_encoder_gives_the_features_of_the_published_float32_numbers(encoder):
+    pinned, found = json.loads(FILE.read_text()), summary(encoder)
+    for site, values in pinned.items():
+        scale = sum(abs(v) for v in values["channel_means"]) / len(values["channel_means"])
+        for key, value in values.items():
+            assert found[site][key] == pytest.approx(value, rel=1e-3, abs=5e-3 * scale), (site, key)
+
+
+def test_activations_are_normalised(encoder):
+    for level, features in encoder.ascend(pinned_picture(), NearestPooling()):
+        assert 0.1 < features.mean() < 3, level
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_mirror_decoder_gives_the_size_back(encoder, level):
+    stage = Stage(encoder, Decoder(level), NearestPooling(), (level,))
+    pixels = torch.rand(1, 3, 64, 32)
+    walk = stage.walk(pixels)
+    site, features = next(walk)
+    assert site == site_at(level)
+    assert features.shape == (1, channels_at(level), 64 // stage.stride, 32 // stage.stride)
+    with pytest.raises(StopIteration) as end:
+        walk.send(features)
+    assert end.value.value.shape == pixels.shape
+
+
+def test_a_walk_goes_on_with_what_it_is_sent(encoder):
+    seen = []
+    walk = climb(encoder, NearestPooling(), torch.rand(1, 3, 32, 32), 3)
+    site, features = next(walk)
+    for _ in range(2):
+        seen.append((site.name, float(features.abs().max())))
+        site, features = walk.send(torch.zeros_like(features))
+    seen.append((site.name, float(features.abs().max())))
+    with pytest.raises(StopIteration):
+        walk.send(features)
+    assert [name for name, _ in seen] == ["relu1_1", "relu2_1", "relu3_1"]
+    assert seen[0][1] > 0
+    quiet = encoder.blocks[1](torch.zeros(1, 64, 32, 32), NearestPooling(), [])
+    assert seen[1][1] == pytest.approx(float(quiet.abs().max()), rel=1e-4)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_bundled_decoders_reconstruct(encoder, level):
+    decoder, checkpoint = load_decoder(bundled_folder(), "nearest", level)
+    kept, features = [], pinned_picture()
+    with torch.no_grad():
+        for block in encoder.blocks[:level]:
+            features = block(features, NearestPooling(), kept)
+        error = (decoder(features, kept, NearestPooling()).clamp(0, 1) - pinned_picture()).square().mean()
+    psnr = float(-10 * error.log10())
+    assert psnr > {1: 35, 2: 28, 3: 23, 4: 18, 5: 14}[level]
+    assert checkpoint.metadata["licence"] == "MIT"
+    assert float(checkpoint.metadata["held_out_psnr"]) > 14
+
+
+def test_every_bundled_file_is_listed_and_sound():
+    folder = bundled_folder()
+    names = listed_names(folder)
+    assert names == sorted(path.stem for path in folder.glob("*.safetensors"))
+    for name in names:
+        assert read_checkpoint(folder, name).metadata["kind"] in ("encoder", "decoder")
+
+
+def test_int8_keeps_weights_within_half_a_step():
+    plain = Decoder(2).plain()
+    stored = quantised(plain)
+    for name, value in plain.items():
+        if name.endswith(".weight"):
+            scale = stored[name + ".scale"]
+            restored = stored[name].float() * scale[:, None, None, None]
+            assert ((restored - value).abs().flatten(1).amax(1) <= scale * 0.5001).all()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for level in (1, 2):
+        metadata = {"kind": "decoder", "pooling": "nearest", "level": str(level)}
+        write_checkpoint(tmp_path, decoder_name("nearest", level), quantised(Decoder(level).plain()), metadata)
+    return tmp_path
+
+
+def test_a_checkpoint_comes_back(folder):
+    decoder, checkpoint = load_decoder(folder, "nearest", 2)
+    assert decoder.level == 2
+    assert not any(p.requires_grad for p in decoder.parameters())
+    assert checkpoint.digest in (folder / "SHA256SUMS").read_text()
+    assert not list(folder.glob("*.partial"))
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (lambda path: path.unlink(), "is missing"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-7]), "damaged or swapped"),
+        (lambda path: path.write_bytes(b""), "damaged or swapped"),
+        (lambda path: shutil.copy(path.with_name("decoder-nearest-relu1_1.safetensors"), path), "damaged or swapped"),
+        (lambda path: path.with_name("SHA256SUMS").unlink(), "is not listed"),
+    ],
+    ids=["missing", "cut off", "empty", "swapped", "unlisted"],
+)
+def test_a_harmed_checkpoint_is_refused(folder, harm, message):
+    harm(folder / "decoder-nearest-relu2_1.safetensors")
+    with pytest.raises(CheckpointError, match=message):
+        load_decoder(folder, "nearest", 2)
+
+
+def test_a_checkpoint_of_another_kind_is_refused(folder):
+    metadata = {"kind": "decoder", "pooling": "nearest", "level": "1"}
+    write_checkpoint(folder, decoder_name("nearest", 2), quantised(Decoder(1).plain()), metadata)
+    with pytest.raises(CheckpointError, match="says pooling nearest, level 1"):
+        load_decoder(folder, "nearest", 2)
+    metadata["level"] = "2"
+    write_checkpoint(folder, decoder_name("nearest", 2), quantised(Decoder(1).plain()), metadata)
+    with pytest.raises(CheckpointError, match="does not hold a relu2_1 decoder"):
+        load_decoder(folder, "nearest", 2)
+
+
+def test_only_the_published_file_is_converted(tmp_path):
+    other = tmp_path / "vgg.pth"
+    torch.save({}, other)
+    with pytest.raises(CheckpointError, match="needed is 804ca2835ecf"):
+        convert.read_published(other)
+
+
+def test_the_folded_first_layer_is_exact(tmp_path, monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+
+    def random(*shape):
+        return torch.randn(*shape, generator=generator, dtype=torch.float64).float()
+
+    stored = {"0.weight": random(3, 3, 1, 1), "0.bias": random(3)}
+    for number, (into, out_of) in enumerate(convolutions().values(), start=1):
+        stored[f"{number}.weight"], stored[f"{number}.bias"] = random(out_of, into, 3, 3), random(out_of)
+    path = tmp_path / "vgg.pth"
+    torch.save(stored, path)
+    monkeypatch.setattr(convert, "sha256", lambda _: convert.SOURCE_SHA256)
+    folded = Encoder(1)
+    folded.load_plain(convert.read_published(path))
+    pixels = torch.rand(1, 3, 9, 8)
+    plain = torch.nn.functional.conv2d(pixels, stored["0.weight"], stored["0.bias"])
+    plain = torch.nn.functional.pad(plain, (1, 1, 1, 1), mode="reflect")
+    expected = torch.nn.functional.conv2d(plain, stored["1.weight"], stored["1.bias"]).relu()
+    torch.testing.assert_close(folded.blocks[0](pixels, NearestPooling(), []), expected, rtol=1e-4, atol=1e-4)

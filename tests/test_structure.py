@@ -1,0 +1,88 @@
+"""The house rules that can be read off the sources."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import universal_style
+from universal_style import errors
+
+PACKAGE = Path(universal_style.__file__).resolve().parent
+ROOMS = [
+    {"errors"},
+    {"images", "moments", "networks", "transforms"},
+    {"drivers"},
+    {"styles"},
+    {"methods", "devices"},
+    {"request"},
+    {"stylizer", "training"},
+    {"demo"},
+    {"cli"},
+]
+"""Imports point to an earlier line, or stay within a line where one of its rooms serves another."""
+STRANGERS = [("networks", "transforms"), ("networks", "moments"), ("images", "networks"), ("transforms", "networks")]
+
+
+def sources():
+    return sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+
+
+def room(path):
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return parts[0]
+
+
+def imported_rooms(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        for name in names:
+            if name.startswith("universal_style."):
+                yield name.split(".")[1]
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_point_down(path):
+    height = {name: line for line, names in enumerate(ROOMS) for name in names}
+    assert room(path) in height, "a new room: give it a place in ROOMS"
+    for other in imported_rooms(path):
+        assert height[other] <= height[room(path)], f"{room(path)} imports {other}"
+        assert (room(path), other) not in STRANGERS
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_only_the_command_line_prints(path):
+    calls = {
+        node.func.id
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+    assert "print" not in calls
+
+
+def test_the_public_names():
+    assert sorted(universal_style.__all__) == [
+        "CheckpointError", "Image", "InputError", "OptionError", "OutputError", "Style", "Stylizer",
+        "UniversalStyleError", "transfer",
+    ]  # fmt: skip
+    for name in universal_style.__all__:
+        assert getattr(universal_style, name) is not None
+    with pytest.raises(AttributeError):
+        _ = universal_style.no_such_name
+
+
+def test_one_error_tree():
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
+    assert all(issubclass(kind, errors.UniversalStyleError) for kind in kinds)
+    assert all(kind.__name__ in errors.__doc__ for kind in kinds)
+
+
+def test_importing_the_package_loads_no_torch():
+    script = "import sys, universal_style; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -1,0 +1,220 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Pillow
+from torch.nn.utils import parametrize
+
+from universal_style.demo import PICTURES
+from universal_style.errors import CheckpointError, InputError, OptionError
+from universal_style.images import Image
+from universal_style.networks.checkpoints import bundled_folder, load_decoder, load_encoder, read_checkpoint
+from universal_style.networks.decoder import Decoder
+from universal_style.networks.pooling import NearestPooling
+from universal_style.networks.vgg import ReflectionConvolution
+from universal_style.training.coordinates import whiten_coordinates
+from universal_style.training.loop import Recipe, Report, TrainingState, mean_psnr, train_decoder
+from universal_style.training.objective import Objective, Weights
+from universal_style.training.pictures import Batches, as_pixels, pictures_in, random_crop
+from universal_style.training.run import Plan, run
+from universal_style.training.warm_start import ridge_warm_start
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return load_encoder(bundled_folder())[0].to(memory_format=torch.channels_last)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pictures")
+    for path in PICTURES.glob("*.jpg"):
+        with Pillow.open(path) as picture:
+            picture.resize((96, 72)).save(folder / path.name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def held_out():
+    with Pillow.open(PICTURES / "chelsea-cat.jpg") as picture:
+        return [Image.of(picture.crop((128, 64, 224, 128))).tensor()]
+
+
+def plan(folder, output, **changes):
+    options = {
+        "pictures": [folder], "output": output, "styles": None, "held_out": None, "levels": [1, 2], "steps": [0, 4],
+        "side": 32, "plain": 2, "transformed": 2, "transformed_from": 0.5, "learning_rate": 1e-3, "measure_every": 2,
+        "workers": 0, "resume": True, "device": "cpu", "dtype": "float32", "seed": 0,
+    }  # fmt: skip
+    return Plan.of(**(options | changes))
+
+
+def test_batches_depend_on_seed_and_step_only(folder):
+    paths = pictures_in(folder)
+    one, other = (Batches(paths, paths, 48, 2, 2, seed=5)[7] for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+    assert not torch.equal(one.plain, Batches(paths, paths, 48, 2, 2, seed=5)[8].plain)
+    assert one.plain.shape == one.style.shape == (2, 3, 48, 48)
+
+
+@pytest.mark.parametrize("size", [(20, 500), (64, 64), (300, 200)])
+def test_a_crop_fits_any_picture(size):
+    for seed in range(5):
+        crop = random_crop(Pillow.new("RGB", size), 64, np.random.default_rng(seed))
+        assert crop.shape == (3, 64, 64)
+
+
+def test_whitened_coordinates_change_nothing_but_the_gradient():
+    convolution = ReflectionConvolution(4, 3)
+    weight, pixels = convolution.weight.detach().clone(), torch.randn(1, 4, 9, 9)
+    expected = convolution(pixels)
+    patches = torch.randn(36, 36, dtype=torch.float64)
+    whiten_coordinates(convolution, patches @ patches.T)
+    torch.testing.assert_close(convolution.weight, weight, rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(convolution(pixels), expected, rtol=1e-3, atol=1e-4)
+    assert not torch.allclose(convolution.parametrizations.weight.original, weight)
+
+
+def test_whitened_coordinates_whiten_a_kronecker_covariance():
+    convolution = ReflectionConvolution(3, 2)
+    a, b = torch.randn(3, 3).double(), torch.randn(9, 9).double()
+    channels, taps = a @ a.T + torch.eye(3), b @ b.T + torch.eye(9)
+    covariance = torch.kron(channels, taps)
+    whiten_coordinates(convolution, covariance)
+    form = convolution.parametrizations.weight[0]
+    whiten = torch.kron(form.channels_whiten, form.taps_whiten).double()
+    whitened = whiten @ covariance @ whiten.T
+    assert (whitened / whitened.diagonal().mean() - torch.eye(27)).abs().max() < 0.02
+
+
+def test_the_closed_form_warm_start_reconstructs(encoder, folder, held_out):
+    decoder = Decoder(2)
+    batches = Batches(pictures_in(folder), [], 64, 4, 0, seed=1)
+    source = (as_pixels(batches[i].plain, CPU) for i in range(10**6))
+    named = list(ridge_warm_start(decoder, encoder, NearestPooling(), source))
+    assert named == ["conv2_1", "conv1_2", "conv1_1"]
+    with torch.no_grad():
+        assert mean_psnr(encoder, decoder, NearestPooling(), held_out) > 20
+
+
+def test_the_objective_of_a_perfect_decoder_is_small(encoder, folder):
+    """Level 1 is linear where the ReLU is open: the bundled decoder is nearly exact, a random one is not."""
+    paths = pictures_in(folder)
+    batch = Batches(paths, paths, 64, 2, 2, seed=0)[0]
+    plain, content, style = (as_pixels(part, CPU) for part in batch)
+    objective = Objective(encoder, NearestPooling(), 1, Weights())
+    transformed = objective.transform(content, style, seed=1)
+    good, _ = load_decoder(bundled_folder(), "nearest", 1)
+    losses = []
+    for decoder in (good, Decoder(1)):
+        terms = objective(decoder, plain, transformed)
+        assert set(terms) == {"pixel", "feature", "transformed", "moments"}
+        assert all(math.isfinite(float(term)) for term in terms.values())
+        losses.append(sum(float(term) for term in terms.values()))
+    assert losses[0] < 0.05 * losses[1]
+
+
+def test_training_lowers_the_loss(encoder, folder, held_out, tmp_path):
+    paths = pictures_in(folder)
+    recipe = Recipe(level=2, steps=30, plain=2, transformed=0, side=64, measure_every=30)
+    events = list(
+        train_decoder(
+            encoder, NearestPooling(), recipe, paths, paths, held_out, tmp_path / "s.state",
+            device=CPU, precision=torch.float32, workers=0,
+        )
+    )  # fmt: skip
+    measures = [e.psnr for e in events if isinstance(e, Report) and e.phase == "measure"]
+    assert measures[-1] > measures[0]
+
+
+def test_a_stopped_training_goes_on_where_it_was(encoder, folder, held_out, tmp_path):
+    paths = pictures_in(folder)
+    recipe = Recipe(level=1, steps=4, plain=2, transformed=1, side=32, measure_every=2)
+
+    def train(path, stop_at=None):
+        weights = None
+        for event in train_decoder(
+            encoder, NearestPooling(), recipe, paths, paths, held_out, path,
+            device=CPU, precision=torch.float32, workers=0,
+        ):  # fmt: skip
+            if isinstance(event, TrainingState):
+                weights = event.average.plain()
+            elif event.phase == "measure" and event.done == stop_at:
+                return None
+        return weights
+
+    whole = train(tmp_path / "whole.state")
+    assert train(tmp_path / "parts.state", stop_at=2) is None
+    parts = train(tmp_path / "parts.state")
+    for name, value in whole.items():
+        torch.testing.assert_close(parts[name], value, rtol=1e-4, atol=1e-5)
+
+
+def test_a_run_writes_checkpoints_card_and_curves(folder, tmp_path):
+    output = tmp_path / "out"
+    events = list(run(plan(folder, output)))
+    assert {event.name for event in events} == {"relu1_1", "relu2_1"}
+    phases = [event.report.phase for event in events if event.name == "relu2_1"]
+    assert phases[:3] == ["warm start"] * 3
+    assert phases.count("train") == 4
+    for level in (1, 2):
+        decoder, checkpoint = load_decoder(output, "nearest", level)
+        assert not parametrize.is_parametrized(decoder.blocks[0].conv1_1 if level == 1 else decoder.blocks[1].conv1_1)
+        assert checkpoint.metadata["storage"] == "int8"
+        assert float(checkpoint.metadata["held_out_psnr"]) > 15
+        assert checkpoint.metadata["pictures"].startswith("6 pictures")
+    card = (output / "README.md").read_text()
+    assert card.count("## decoder-nearest-relu") == 2
+    with Pillow.open(output / "training-curves.png") as curves:
+        assert curves.width > 400
+    list(run(plan(folder, output)))  # resumed and written again: the card does not grow
+    assert (output / "README.md").read_text().count("## decoder-nearest-relu") == 2
+    assert read_checkpoint(output, "decoder-nearest-relu2_1").metadata["steps"] == "4"
+
+
+def test_a_foreign_or_damaged_state_is_refused(encoder, folder, held_out, tmp_path):
+    path, paths = tmp_path / "relu1_1.state", pictures_in(folder)
+
+    def train(level):
+        recipe = Recipe(level=level, steps=0, plain=1, transformed=0, side=32)
+        list(
+            train_decoder(
+                encoder, NearestPooling(), recipe, paths, paths, held_out, path,
+                device=CPU, precision=torch.float32, workers=0,
+            )
+        )  # fmt: skip
+
+    train(1)
+    with pytest.raises(CheckpointError, match="trains relu1_1, not relu2_1"):
+        train(2)
+    path.write_bytes(path.read_bytes()[:99])
+    with pytest.raises(CheckpointError, match="not a readable training state"):
+        train(1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"levels": [6], "steps": [1]}, "level 6 is unknown"),
+        ({"steps": [1, 2, 3]}, "3 numbers of steps for 2 levels"),
+        ({"side": 40}, "side 40"),
+        ({"plain": 0}, "plain 0 is out of range"),
+        ({"transformed_from": 2.0}, "transformed-from lies in"),
+    ],
+)
+def test_a_bad_plan_is_refused(folder, tmp_path, changes, message):
+    with pytest.raises(OptionError, match=message):
+        plan(folder, tmp_path, **changes)
+
+
+def test_a_folder_without_pictures_is_refused(folder, tmp_path):
+    with pytest.raises(InputError, match="no picture in"):
+        plan(tmp_path, tmp_path)
+    with pytest.raises(InputError, match="is not a folder"):
+        plan(tmp_path / "no", tmp_path)
+    (tmp_path / "bad.jpg").write_text("no picture")
+    with pytest.raises(InputError, match="remove it from the training folder"):
+        Batches(pictures_in(tmp_path), [], 32, 1, 0, 0)[0]

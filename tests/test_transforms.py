@@ -1,0 +1,151 @@
+import pytest
+import torch
+
+from universal_style.errors import OptionError
+from universal_style.moments import Moments
+from universal_style.transforms import (
+    TRANSFORMS,
+    AffineMap,
+    Cholesky,
+    EighRoots,
+    NewtonSchulzRoots,
+    OptimalTransport,
+    SvdRoots,
+    WhitenColor,
+    mix,
+    transform_named,
+)
+
+FULL = ("wct", "ot", "cholesky")
+CHANNELS, COLUMNS = 12, 400
+
+
+def columns(seed, count=COLUMNS, channels=CHANNELS):
+    generator = torch.Generator().manual_seed(seed)
+    colouring = 2 * torch.eye(channels) + 0.5 * torch.randn(
+        channels, channels, dtype=torch.float64, generator=generator
+    )
+    return colouring @ torch.randn(channels, count, dtype=torch.float64, generator=generator) + seed
+
+
+def applied(chosen, x):
+    return chosen(x[None, :, :, None])[0, :, :, 0]
+
+
+@pytest.fixture
+def content():
+    return columns(1)
+
+
+@pytest.fixture
+def style():
+    return Moments.of(columns(2, 900))
+
+
+@pytest.mark.parametrize("name", FULL)
+def test_reaches_the_mean_and_covariance_of_the_style(name, content, style):
+    reached = Moments.of(applied(TRANSFORMS[name](Moments.of(content), style), content))
+    torch.testing.assert_close(reached.mean, style.mean, rtol=1e-6, atol=1e-6)
+    error = torch.linalg.matrix_norm(reached.covariance - style.covariance)
+    assert error < 1e-3 * torch.linalg.matrix_norm(style.covariance)
+
+
+def test_adain_reaches_the_mean_and_the_diagonal(content, style):
+    reached = Moments.of(applied(TRANSFORMS["adain"](Moments.of(content), style), content))
+    torch.testing.assert_close(reached.mean, style.mean)
+    torch.testing.assert_close(reached.covariance.diagonal(), style.covariance.diagonal())
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_content_equal_to_style_gives_the_identity(name, content):
+    moments = Moments.of(content)
+    chosen = TRANSFORMS[name](moments, moments)
+    torch.testing.assert_close(chosen.matrix, torch.eye(CHANNELS, dtype=torch.float64), rtol=0, atol=1e-6)
+    torch.testing.assert_close(applied(chosen, content), content, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_alpha_interpolates(name, content, style):
+    full = TRANSFORMS[name](Moments.of(content), style)
+    assert torch.equal(full.blend(0.0).matrix, torch.eye(CHANNELS, dtype=torch.float64))
+    for alpha in (0.0, 0.3, 1.0):
+        expected = (1 - alpha) * content + alpha * applied(full, content)
+        torch.testing.assert_close(applied(full.blend(alpha), content), expected)
+
+
+def test_a_mix_of_maps_is_the_mix_of_results(content, style):
+    maps = [transform(Moments.of(content), style) for transform in TRANSFORMS.values()]
+    weights = [0.1, 0.2, 0.3, 0.4]
+    expected = sum(w * applied(m, content) for w, m in zip(weights, maps, strict=True))
+    torch.testing.assert_close(applied(mix(maps, weights), content), expected)
+
+
+def test_optimal_transport_is_symmetric_positive(content, style):
+    matrix = OptimalTransport()(Moments.of(content), style).matrix
+    torch.testing.assert_close(matrix, matrix.T)
+    assert torch.linalg.eigvalsh(matrix).min() > 0
+
+
+def test_optimal_transport_moves_features_least(content, style):
+    moves = {
+        name: (applied(TRANSFORMS[name](Moments.of(content), style), content) - content).square().mean()
+        for name in FULL
+    }
+    assert min(moves, key=moves.get) == "ot"
+
+
+def test_three_roots_agree(content):
+    covariance = Moments.of(content).covariance
+    root, inverse = EighRoots()(covariance)
+    torch.testing.assert_close(root @ root, covariance)
+    torch.testing.assert_close(inverse @ covariance @ inverse, torch.eye(CHANNELS, dtype=torch.float64))
+    for others, tolerance in ((SvdRoots(), 1e-8), (NewtonSchulzRoots(), 2e-2)):
+        other_root, other_inverse = others(covariance)
+        scale_root, scale_inverse = root.abs().max().item(), inverse.abs().max().item()
+        torch.testing.assert_close(other_root, root, rtol=0, atol=tolerance * scale_root)
+        torch.testing.assert_close(other_inverse, inverse, rtol=0, atol=tolerance * scale_inverse)
+
+
+def test_newton_schulz_converges_to_its_damped_matrix(content):
+    covariance = Moments.of(content).covariance
+    root, inverse = NewtonSchulzRoots()(covariance)
+    torch.testing.assert_close(root @ inverse, torch.eye(CHANNELS, dtype=torch.float64), rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("roots", [EighRoots(), SvdRoots(), NewtonSchulzRoots()])
+def test_roots_of_nothing_are_nothing(roots):
+    for root in roots(torch.zeros(4, 4, dtype=torch.float64)):
+        assert torch.equal(root, torch.zeros(4, 4, dtype=torch.float64))
+
+
+DEGENERATE = {
+    "constant": torch.full((CHANNELS, 50), 0.5, dtype=torch.float64),
+    "zero": torch.zeros(CHANNELS, 50, dtype=torch.float64),
+    "one column": columns(3, 1),
+    "fewer columns than channels": columns(4, 5),
+    "one dead channel": columns(5) * (torch.arange(CHANNELS) != 3)[:, None],
+}
+
+
+@pytest.mark.parametrize("transform", [*TRANSFORMS.values(), WhitenColor(NewtonSchulzRoots()), WhitenColor(SvdRoots())])
+@pytest.mark.parametrize("of_content", DEGENERATE)
+@pytest.mark.parametrize("of_style", DEGENERATE)
+def test_degenerate_moments_give_a_finite_map_onto_the_mean(transform, of_content, of_style):
+    x, style = DEGENERATE[of_content], Moments.of(DEGENERATE[of_style])
+    result = applied(transform(Moments.of(x), style), x)
+    assert torch.isfinite(result).all()
+    torch.testing.assert_close(result.mean(dim=1), style.mean, rtol=1e-3, atol=1e-3)
+
+
+def test_cholesky_is_lower_triangular(content, style):
+    matrix = Cholesky()(Moments.of(content), style).matrix
+    torch.testing.assert_close(matrix, matrix.tril())
+
+
+def test_the_identity_changes_nothing(content):
+    assert torch.equal(applied(AffineMap.identity(CHANNELS), content), content)
+
+
+def test_unknown_names_are_named():
+    with pytest.raises(OptionError, match="'pca' is unknown; use one of wct, ot, cholesky, adain"):
+        transform_named("pca")

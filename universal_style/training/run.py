@@ -1,0 +1,200 @@
+"""One training run: a plan checked, decoders trained one after the other, checkpoints, card and curves written."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from universal_style.devices import Backend, backend_named
+from universal_style.drivers.whole import grown
+from universal_style.errors import OptionError
+from universal_style.images import Image
+from universal_style.networks.checkpoints import bundled_folder, load_encoder
+from universal_style.networks.pooling import NearestPooling
+from universal_style.networks.vgg import LEVELS, stride_at
+from universal_style.training.export import CARD, CURVES, Exported, draw_curves, export_decoder, write_card
+from universal_style.training.loop import Recipe, Report, TrainingState, train_decoder
+from universal_style.training.pictures import pictures_in
+
+HELD_OUT_LONG_SIDE = 512
+HELD_OUT_EVERY = 50
+HELD_OUT_MOST = 20
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to train, on what, where to write it."""
+
+    recipes: tuple[Recipe, ...]
+    pictures: tuple[Path, ...]
+    styles: tuple[Path, ...]
+    held_out: tuple[Path, ...]
+    output: Path
+    backend: Backend
+    workers: int
+    resume: bool
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        pictures: Sequence[Path],
+        output: Path,
+        styles: Path | None,
+        held_out: Path | None,
+        levels: Sequence[int],
+        steps: Sequence[int],
+        side: int,
+        plain: int,
+        transformed: int,
+        transformed_from: float,
+        learning_rate: float,
+        measure_every: int,
+        workers: int,
+        resume: bool,
+        device: str,
+        dtype: str,
+        seed: int,
+    ) -> Plan:
+        """Check the options of the command line.
+
+        Raises:
+            InputError: a folder holds no picture.
+            OptionError: an option is out of range.
+        """
+        for level in levels:
+            if level not in LEVELS:
+                raise OptionError(f"level {level} is unknown; the encoder has {', '.join(map(str, LEVELS))}")
+        if len(steps) != len(levels):
+            raise OptionError(
+                f"{len(steps)} numbers of steps for {len(levels)} levels; give one for all or one for each"
+            )
+        if side < 32 or side % 16:
+            raise OptionError(f"side {side} does not do; it is a multiple of 16 from 32")
+        for name, value, least in (
+            ("steps", min(steps), 0),
+            ("plain", plain, 1),
+            ("transformed", transformed, 0),
+            ("measure-every", measure_every, 1),
+            ("workers", workers, 0),
+        ):
+            if value < least:
+                raise OptionError(f"{name} {value} is out of range; it is at least {least}")
+        if not 0 <= transformed_from <= 1 or not 0 < learning_rate < 1:
+            raise OptionError("transformed-from lies in 0 … 1 and learning-rate between 0 and 1")
+        found = pictures_in(*pictures)
+        if held_out is None:
+            kept = found[::HELD_OUT_EVERY]
+            found = [path for path in found if path not in set(kept)] or found
+        else:
+            kept = pictures_in(held_out)
+        recipes = tuple(
+            Recipe(
+                level=level,
+                steps=count,
+                plain=plain,
+                transformed=transformed,
+                transformed_from=transformed_from,
+                side=side,
+                learning_rate=learning_rate,
+                measure_every=measure_every,
+                seed=seed,
+            )
+            for level, count in zip(levels, steps, strict=True)
+        )
+        return cls(
+            recipes=recipes,
+            pictures=tuple(found),
+            styles=tuple(pictures_in(styles)) if styles is not None else tuple(found),
+            held_out=tuple(kept[:HELD_OUT_MOST]),
+            output=output,
+            backend=backend_named(device, dtype),
+            workers=workers,
+            resume=resume,
+        )
+
+
+@dataclass(frozen=True)
+class Event:
+    """A report of one decoder's training."""
+
+    name: str
+    report: Report
+
+
+def run(plan: Plan) -> Iterator[Event]:
+    """Train every decoder of a plan, each written as soon as it is done."""
+    device = plan.backend.device
+    encoder, _ = load_encoder(bundled_folder())
+    encoder = encoder.to(device).to(memory_format=torch.channels_last)
+    pooling = NearestPooling()
+    plan.output.mkdir(parents=True, exist_ok=True)
+    measured = [held_out_picture(path, device) for path in plan.held_out]
+    facts = {
+        "pictures": f"{len(plan.pictures)} pictures, {len(plan.styles)} of them styles or beside them",
+        "date": date.today().isoformat(),
+        "commit": source_commit(),
+    }
+    for recipe in plan.recipes:
+        name = f"relu{recipe.level}_1"
+        state: TrainingState | None = None
+        for event in train_decoder(
+            encoder,
+            pooling,
+            recipe,
+            plan.pictures,
+            plan.styles,
+            measured,
+            plan.output / f"{name}.state",
+            device=device,
+            precision=plan.backend.dtype,
+            workers=plan.workers,
+            resume=plan.resume,
+        ):
+            if isinstance(event, TrainingState):
+                state = event
+            else:
+                yield Event(name, event)
+        assert state is not None  # the last event of train_decoder
+        exported = export_decoder(plan.output, encoder, pooling, state, recipe, measured, facts)
+        yield Event(name, Report("measure", state.step, recipe.steps, "written", psnr=exported.stored))
+        write_card(plan.output / CARD, exported, recipe, state, facts)
+        draw_curves(plan.output / CURVES, saved_curves(plan.output))
+
+
+def held_out_picture(path: Path, device: torch.device) -> Tensor:
+    """Read a picture to measure on: long side 512 pixels, grown to multiples of 16, (1, 3, h, w)."""
+    picture = Image.of(path)
+    if max(picture.height, picture.width) > HELD_OUT_LONG_SIDE:
+        picture = picture.scaled_to(HELD_OUT_LONG_SIDE)
+    return grown(picture.tensor(device), stride_at(LEVELS[-1]))
+
+
+def saved_curves(folder: Path) -> dict[str, list[tuple[int, float, float]]]:
+    """Collect the held-out curve of every training state in a folder."""
+    curves = {}
+    for path in sorted(folder.glob("relu*_1.state")):
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        curves[path.stem] = [tuple(point) for point in saved["curve"]]
+    return curves
+
+
+def source_commit() -> str:
+    """Name the commit of the sources, as far as they lie in a checkout."""
+    here = Path(__file__).resolve().parent
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(here), "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return answer.stdout.strip()
+
+
+__all__ = ["Event", "Exported", "Plan", "run"]
