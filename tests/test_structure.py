@@ -15,7 +15,7 @@ ROOMS = [
     {"errors"},
     {"images", "moments", "networks", "transforms"},
     {"drivers"},
-    {"styles"},
+    {"styles", "metrics"},
     {"methods", "devices"},
     {"request"},
     {"stylizer", "training"},

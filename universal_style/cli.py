@@ -182,6 +182,10 @@ def train_decoders(
     learning_rate: Annotated[float, typer.Option(help="Peak rate of Adam, for 64 channels.")] = 1e-3,
     measure_every: Annotated[int, typer.Option(help="Steps between held-out measures and saves.")] = 200,
     workers: Annotated[int, typer.Option(help="Processes that read pictures.")] = 2,
+    start: Annotated[
+        Path | None,
+        typer.Option("--from", help="Go on from the decoders of this folder, not from the closed form."),
+    ] = None,
     resume: Annotated[bool, typer.Option(help="Go on from the states in the output folder.")] = True,
     device: Device = DeviceName.AUTO,
     dtype: Dtype = DtypeName.AUTO,
@@ -212,6 +216,7 @@ def train_decoders(
         learning_rate=learning_rate,
         measure_every=measure_every,
         workers=workers,
+        start=start,
         resume=resume,
         device=device.value,
         dtype=dtype.value,

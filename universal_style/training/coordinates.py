@@ -7,13 +7,20 @@ covariance of the channels and S that of the taps, the gradient in V is the one 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.utils import parametrize
 
-from universal_style.networks.vgg import ReflectionConvolution
+from universal_style.moments import Moments
+from universal_style.networks.decoder import Decoder
+from universal_style.networks.pooling import Kept, Pooling
+from universal_style.networks.vgg import Encoder, ReflectionConvolution
 
+TAP_CHANNELS = 16
 DAMPING = 1e-3
 """Share of the mean eigenvalue that is added to the spectrum of both factors."""
 
@@ -49,22 +56,56 @@ class WhitenedCoordinates(nn.Module):
 
     @staticmethod
     def _between(values: Tensor, channels: Tensor, taps: Tensor) -> Tensor:
-        mixed = torch.einsum("dct,ce,tu->deu", values.flatten(2), channels, taps)
+        with torch.autocast(values.device.type, enabled=False):  # large coordinates cancel to small weights
+            mixed = torch.einsum("dct,ce,tu->deu", values.flatten(2), channels, taps)
         return mixed.reshape(values.shape)
 
 
-def whiten_coordinates(convolution: ReflectionConvolution, covariance: Float[Tensor, "patch patch"]) -> None:
-    """Let the optimiser see a convolution in whitened coordinates, its function unchanged.
+class TapMoments:
+    """Collects the moments of what a convolution is given: of its channels, and of the taps of its 3×3 window."""
 
-    Args:
-        covariance: of the 3×3 patches that the convolution is given, channel-major as `unfold` orders them.
-    """
-    blocks = covariance.unflatten(0, (-1, 9)).unflatten(2, (-1, 9))  # (9c, 9c) -> (c, 9, c, 9)
-    channels = blocks.diagonal(dim1=1, dim2=3).mean(dim=-1)
-    taps = blocks.diagonal(dim1=0, dim2=2).mean(dim=-1)
-    parametrize.register_parametrization(convolution, "weight", WhitenedCoordinates(channels, taps))
+    def __init__(self, channels: int, device: torch.device) -> None:
+        self.channels = Moments.empty(channels, device)
+        self.taps = Moments.empty(9, device)
+
+    def see(self, given: Float[Tensor, "n c h w"]) -> None:
+        """Take in one batch; taps are looked at in `TAP_CHANNELS` channels, each about its own mean."""
+        columns = given.float().transpose(0, 1).flatten(1)  # (n, c, h, w) -> (c, n h w)
+        self.channels = self.channels.merge(Moments.of(columns))
+        some = given[:, :: max(1, given.shape[1] // TAP_CHANNELS)].float()
+        centred = some - some.mean(dim=(0, 2, 3), keepdim=True)
+        padded = functional.pad(centred, (1, 1, 1, 1), mode="reflect").flatten(0, 1)[:, None]  # (n c, 1, h, w)
+        windows = functional.unfold(padded.contiguous(), 3).transpose(0, 1).flatten(1)  # (n c, 9, hw) -> (9, n c hw)
+        self.taps = self.taps.merge(Moments.of(windows))
 
 
-def whiten_any(convolution: ReflectionConvolution) -> None:
+def whiten_coordinates(
+    decoder: Decoder, encoder: Encoder, pooling: Pooling, batches: Iterable[Float[Tensor, "n 3 h w"]]
+) -> None:
+    """Let the optimiser see a decoder in the whitened coordinates of some batches, its function unchanged."""
+    seen = {c: TapMoments(c.in_channels, c.weight.device) for c in convolutions_in(decoder)}
+    handles = [c.register_forward_pre_hook(lambda c, given: seen[c].see(given[0])) for c in seen]
+    with torch.no_grad():
+        for pixels in batches:
+            kept: list[Kept] = []
+            features = pixels
+            for block in encoder.blocks[: decoder.level]:
+                features = block(features, pooling, kept)
+            decoder(features, kept, pooling)
+    for handle in handles:
+        handle.remove()
+    for convolution, moments in seen.items():
+        coordinates = WhitenedCoordinates(moments.channels.covariance, moments.taps.covariance)
+        parametrize.register_parametrization(convolution, "weight", coordinates)
+
+
+def placeholder_coordinates(decoder: Decoder) -> None:
     """Register the parametrisation with unit covariances, to be overwritten by a saved state."""
-    whiten_coordinates(convolution, torch.eye(9 * convolution.in_channels))
+    for convolution in convolutions_in(decoder):
+        coordinates = WhitenedCoordinates(torch.eye(convolution.in_channels), torch.eye(9))
+        parametrize.register_parametrization(convolution, "weight", coordinates)
+
+
+def convolutions_in(decoder: Decoder) -> list[ReflectionConvolution]:
+    """List a decoder's convolutions, deepest first."""
+    return [module for module in decoder.modules() if isinstance(module, ReflectionConvolution)]

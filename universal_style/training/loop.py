@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,15 @@ from torch.utils.data import DataLoader
 from universal_style.errors import CheckpointError
 from universal_style.networks.decoder import Decoder
 from universal_style.networks.pooling import Pooling
-from universal_style.networks.vgg import Encoder, ReflectionConvolution, bias_of
-from universal_style.training.coordinates import whiten_any
+from universal_style.networks.vgg import Encoder, bias_of
+from universal_style.training.coordinates import convolutions_in, placeholder_coordinates, whiten_coordinates
 from universal_style.training.objective import Objective, Weights
 from universal_style.training.pictures import Batches, as_pixels
-from universal_style.training.warm_start import ridge_warm_start
+from universal_style.training.warm_start import regression_warm_start
 
 WARM_START_SIDE = 256
 WARM_START_BATCH = 4
+WHITENING_BATCHES = 6
 WARM_UP_STEPS = 100
 EMA_DECAY = 0.998
 RATE_CHANNELS = 64
@@ -84,11 +86,6 @@ class Report:
     psnr: float | None = None
 
 
-def convolutions_of(decoder: Decoder) -> list[ReflectionConvolution]:
-    """List a decoder's convolutions, deepest first."""
-    return [module for module in decoder.modules() if isinstance(module, ReflectionConvolution)]
-
-
 @dataclass
 class TrainingState:
     """All that a stopped training needs to go on."""
@@ -102,7 +99,7 @@ class TrainingState:
     @torch.no_grad()
     def follow(self, keep: float) -> None:
         """Move the average towards the decoder's plain weights, keeping a share of what it was."""
-        for mean, value in zip(convolutions_of(self.average), convolutions_of(self.decoder), strict=True):
+        for mean, value in zip(convolutions_in(self.average), convolutions_in(self.decoder), strict=True):
             mean.weight.lerp_(value.weight, 1 - keep)
             bias_of(mean).lerp_(bias_of(value), 1 - keep)
 
@@ -141,6 +138,7 @@ class TrainingState:
         self.step, self.curve = saved["step"], [tuple(point) for point in saved["curve"]]
 
 
+@torch.no_grad()
 def mean_psnr(encoder: Encoder, decoder: Decoder, pooling: Pooling, pictures: Sequence[Tensor]) -> float:
     """Average the PSNR in dB of plain reconstructions, clipped to [0, 1], over pictures (1, 3, h, w)."""
     objective = Objective(encoder, pooling, decoder.level, Weights())
@@ -164,6 +162,7 @@ def train_decoder(
     device: torch.device,
     precision: torch.dtype,
     workers: int,
+    start: Mapping[str, Tensor] | None = None,
     resume: bool = True,
 ) -> Iterator[Report | TrainingState]:
     """Train one mirror decoder, reporting as it goes; the last item is the final state.
@@ -172,6 +171,7 @@ def train_decoder(
         held_out: pictures (1, 3, h, w) in [0, 1], sizes multiples of 16, never trained on.
         state_path: written at every measure; read first when `resume`.
         precision: torch.float32, or a lower one for autocast.
+        start: plain parameters to go on from, in place of the closed-form warm start.
     """
     torch.manual_seed(recipe.seed)
     decoder = Decoder(recipe.level).to(device).to(memory_format=torch.channels_last)
@@ -180,7 +180,7 @@ def train_decoder(
     def adam() -> torch.optim.Optimizer:
         groups = [
             {"params": list(convolution.parameters()), "scale": RATE_CHANNELS / convolution.in_channels}
-            for convolution in convolutions_of(decoder)
+            for convolution in convolutions_in(decoder)
         ]
         return torch.optim.Adam(groups, lr=recipe.learning_rate, betas=(0.9, 0.99))
 
@@ -188,19 +188,22 @@ def train_decoder(
         return nullcontext() if precision == torch.float32 else torch.autocast(device.type, precision)
 
     def measure() -> float:
-        with torch.no_grad(), autocast():
+        with autocast():
             return mean_psnr(encoder, average, pooling, held_out)
 
     if resume and state_path.exists():
-        for convolution in convolutions_of(decoder):
-            whiten_any(convolution)
+        placeholder_coordinates(decoder)
         state = TrainingState(decoder, average, adam())
         state.load(state_path, recipe)
     else:
-        warm = Batches(pictures, styles, WARM_START_SIDE, WARM_START_BATCH, 0, recipe.seed + 1)
-        source = (as_pixels(batch.plain, device) for batch in _stream(warm, 0, 1_000_000, workers))
-        for name in ridge_warm_start(decoder, encoder, pooling, source):
-            yield Report("warm start", 0, recipe.steps, detail=name)
+        batches = Batches(pictures, styles, WARM_START_SIDE, WARM_START_BATCH, 0, recipe.seed + 1)
+        source = (as_pixels(batch.plain, device) for batch in _stream(batches, 0, 1_000_000, workers))
+        if start is not None:
+            decoder.load_plain(dict(start))
+        else:
+            for name in regression_warm_start(decoder, encoder, pooling, source):
+                yield Report("warm start", 0, recipe.steps, detail=name)
+        whiten_coordinates(decoder, encoder, pooling, islice(source, WHITENING_BATCHES))
         state = TrainingState(decoder, average, adam())
         state.follow(keep=0)
         psnr = measure()

@@ -102,16 +102,17 @@ class Batches(Dataset[Batch]):
     def __getitem__(self, step: int) -> Batch:
         rng = np.random.default_rng((self.seed, step))
         several = [self.pictures[i] for i in rng.integers(len(self.pictures), size=self.plain)]
-        content = read_rgb(self.pictures[int(rng.integers(len(self.pictures)))])
-        style = read_rgb(self.styles[int(rng.integers(len(self.styles)))])
         return Batch(
-            self._stack([random_crop(read_rgb(path), self.side, rng) for path in several]),
-            self._stack([random_crop(content, self.side, rng) for _ in range(self.transformed)]),
-            self._stack([random_crop(style, self.side, rng) for _ in range(self.transformed)]),
+            torch.stack([random_crop(read_rgb(path), self.side, rng) for path in several]),
+            self._crops_of_one(self.pictures, rng),
+            self._crops_of_one(self.styles, rng),
         )
 
-    def _stack(self, crops: list[Tensor]) -> Tensor:
-        return torch.stack(crops) if crops else torch.empty(0, 3, self.side, self.side, dtype=torch.uint8)
+    def _crops_of_one(self, paths: Sequence[Path], rng: np.random.Generator) -> Tensor:
+        if self.transformed == 0:
+            return torch.empty(0, 3, self.side, self.side, dtype=torch.uint8)
+        picture = read_rgb(paths[int(rng.integers(len(paths)))])
+        return torch.stack([random_crop(picture, self.side, rng) for _ in range(self.transformed)])
 
 
 def as_pixels(crops: UInt8[Tensor, "n 3 h w"], device: torch.device) -> Tensor:

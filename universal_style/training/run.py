@@ -15,7 +15,7 @@ from universal_style.devices import Backend, backend_named
 from universal_style.drivers.whole import grown
 from universal_style.errors import OptionError
 from universal_style.images import Image
-from universal_style.networks.checkpoints import bundled_folder, load_encoder
+from universal_style.networks.checkpoints import bundled_folder, load_decoder, load_encoder
 from universal_style.networks.pooling import NearestPooling
 from universal_style.networks.vgg import LEVELS, stride_at
 from universal_style.training.export import CARD, CURVES, Exported, draw_curves, export_decoder, write_card
@@ -38,6 +38,7 @@ class Plan:
     output: Path
     backend: Backend
     workers: int
+    start: Path | None
     resume: bool
 
     @classmethod
@@ -57,6 +58,7 @@ class Plan:
         learning_rate: float,
         measure_every: int,
         workers: int,
+        start: Path | None,
         resume: bool,
         device: str,
         dtype: str,
@@ -116,6 +118,7 @@ class Plan:
             output=output,
             backend=backend_named(device, dtype),
             workers=workers,
+            start=start,
             resume=resume,
         )
 
@@ -141,6 +144,10 @@ def run(plan: Plan) -> Iterator[Event]:
         "date": date.today().isoformat(),
         "commit": source_commit(),
     }
+    starts = {}
+    if plan.start is not None:
+        for recipe in plan.recipes:
+            starts[recipe.level] = load_decoder(plan.start, pooling.name, recipe.level)[0].plain()
     for recipe in plan.recipes:
         name = f"relu{recipe.level}_1"
         state: TrainingState | None = None
@@ -155,6 +162,7 @@ def run(plan: Plan) -> Iterator[Event]:
             device=device,
             precision=plan.backend.dtype,
             workers=plan.workers,
+            start=starts.get(recipe.level),
             resume=plan.resume,
         ):
             if isinstance(event, TrainingState):

@@ -1,51 +1,55 @@
-"""Closed-form warm start: every convolution of a mirror decoder by ridge regression, deepest first.
+"""Closed-form warm start: every convolution of a mirror decoder by regression, deepest first.
 
 Convolution L of the encoder turns its input into features; its mirror in the decoder has to turn them back. So the
 mirror of L is fitted, in the least-squares sense, to give the encoder's input of L from what the decoder, as fitted
-so far, hands to it. One solve per layer takes the place of the first thousands of gradient steps, and the normal
-matrix it needs also gives the whitened coordinates in which the layer is then trained on.
+so far, hands to it. What a ReLU follows need not be met where the target is zero: any negative number does. The fit
+is then a majorisation: targets that are met by a negative number are replaced by it, and the same normal matrix,
+factored once, solves again. One regression per layer takes the place of thousands of gradient steps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from universal_style.networks.decoder import Decoder
+from universal_style.networks.decoder import Decoder, DecoderBlock
 from universal_style.networks.pooling import Kept, Pooling
-from universal_style.networks.vgg import Encoder, ReflectionConvolution, bias_of, convolution
-from universal_style.training.coordinates import whiten_coordinates
+from universal_style.networks.vgg import Encoder, bias_of, convolution
 
 COLUMNS_PER_UNKNOWN = 12
-"""Feature columns collected per unknown weight of an output channel."""
-COLUMNS_PER_BATCH = 6000
+"""Feature columns collected per unknown weight of an output channel; 1.1 GB for 512 channels."""
+COLUMNS_PER_PICTURE = 1500
 RIDGE = 1e-4
 """Ridge penalty relative to the mean diagonal of the normal matrix."""
+RELU_ROUNDS = 20
+"""Rounds of the majorisation, with Nesterov's momentum."""
+
+Patches = list[Float[Tensor, "unknowns n"]]
+Targets = list[Float[Tensor, "d n"]]
 
 
 def encoder_inputs(
     encoder: Encoder, pixels: Float[Tensor, "n 3 h w"], pooling: Pooling, level: int
 ) -> tuple[dict[str, Tensor], list[Kept]]:
     """Record the input of every convolution on the way up, and relu{level}_1 under the name ""."""
-    inputs: dict[str, Tensor] = {}
+    inputs: dict[str, Tensor] = {"": pixels}
     kept: list[Kept] = []
-    inputs[""] = pixels
     for block in encoder.blocks[:level]:
         inputs.update(block.steps(inputs[""], pooling, kept))
     return inputs, kept
 
 
-def ridge_warm_start(
+def regression_warm_start(
     decoder: Decoder,
     encoder: Encoder,
     pooling: Pooling,
     batches: Iterable[Float[Tensor, "n 3 h w"]],
 ) -> Iterator[str]:
-    """Fit a decoder in place and whiten its coordinates, yielding each convolution's name once it is solved.
+    """Fit a decoder in place, yielding each convolution's name once it is solved.
 
     Args:
         decoder: fitted in place; its initial numbers do not matter.
@@ -54,45 +58,75 @@ def ridge_warm_start(
     source = iter(batches)
     for position, block in enumerate(decoder.blocks):
         for name in block.names:
-            fitted = convolution(block, name)
-            unknowns = 9 * fitted.in_channels + 1
-            device = fitted.weight.device
-            normal = torch.zeros(unknowns, unknowns, dtype=torch.float64, device=device)
-            right = torch.zeros(unknowns, fitted.out_channels, dtype=torch.float64, device=device)
-            columns = 0
-            while columns < COLUMNS_PER_UNKNOWN * unknowns:
-                pixels = next(source)
-                with torch.no_grad():
-                    inputs, kept = encoder_inputs(encoder, pixels, pooling, decoder.level)
-                    features = inputs[""]
-                    for earlier in decoder.blocks[:position]:
-                        features = earlier(features, kept[earlier.level - 1], pooling)
-                    given = next(x for n, x in block.steps(features, kept[block.level - 1], pooling) if n == name)
-                    patches, targets = _sample_columns(given, inputs[name])
-                    normal += (patches @ patches.T).double()
-                    right += (patches @ targets.T).double()
-                    columns += patches.shape[1]
-            _solve_into(fitted, normal.clone(), right)
-            mean = normal[:-1, -1] / columns
-            whiten_coordinates(fitted, normal[:-1, :-1] / columns - torch.outer(mean, mean))
+            with torch.no_grad():
+                _fit(list(decoder.blocks)[: position + 1], name, encoder, pooling, source)
             yield name
+
+
+def _fit(
+    blocks: Sequence[DecoderBlock], name: str, encoder: Encoder, pooling: Pooling, source: Iterator[Tensor]
+) -> None:
+    """Fit one convolution of the last of these blocks; everything before it is fitted already."""
+    *earlier, block = blocks
+    fitted = convolution(block, name)
+    unknowns = 9 * fitted.in_channels + 1
+    patches: Patches = []
+    targets: Targets = []
+    while sum(part.shape[1] for part in patches) < COLUMNS_PER_UNKNOWN * unknowns:
+        inputs, kept = encoder_inputs(encoder, next(source), pooling, blocks[0].level)
+        features = inputs[""]
+        for done in earlier:
+            features = done(features, kept[done.level - 1], pooling)
+        given = _given_to(block, name, features, kept[block.level - 1], pooling)
+        more_patches, more_targets = _sample_columns(given, inputs[name])
+        patches.append(more_patches)
+        targets.append(more_targets)
+    normal = _normal_matrix(patches)
+    solution = _regress(patches, targets, normal, rounds=RELU_ROUNDS if name != "conv1_1" else 0)
+    fitted.weight.copy_(solution[:-1].T.reshape(fitted.weight.shape))  # (9c + 1, d) -> (d, c, 3, 3)
+    bias_of(fitted).copy_(solution[-1])
+
+
+def _given_to(block: DecoderBlock, name: str, features: Tensor, kept: Kept, pooling: Pooling) -> Tensor:
+    return next(given for step, given in block.steps(features, kept, pooling) if step == name)
 
 
 def _sample_columns(
     given: Float[Tensor, "n c h w"], wanted: Float[Tensor, "n d h w"]
-) -> tuple[Float[Tensor, "k m"], Float[Tensor, "d m"]]:
+) -> tuple[Float[Tensor, "unknowns m"], Float[Tensor, "d m"]]:
+    """Pick places at random: the 3×3 patches that the convolution sees there, with a row of ones, and the targets."""
     padded = functional.pad(given.float(), (1, 1, 1, 1), mode="reflect")
     patches = functional.unfold(padded.contiguous(), 3).transpose(0, 1)  # (n, 9c, hw) -> (9c, n, hw)
     targets = wanted.float().flatten(2).transpose(0, 1)  # (n, d, h, w) -> (d, n, hw)
-    per_picture = max(1, COLUMNS_PER_BATCH // given.shape[0])
-    chosen = torch.randperm(patches.shape[2], device=given.device)[:per_picture]
+    chosen = torch.randperm(patches.shape[2], device=given.device)[:COLUMNS_PER_PICTURE]
     patches, targets = patches[:, :, chosen].flatten(1), targets[:, :, chosen].flatten(1)
     return torch.cat([patches, torch.ones_like(patches[:1])]), targets
 
 
-def _solve_into(fitted: ReflectionConvolution, normal: Tensor, right: Tensor) -> None:
-    normal.diagonal().add_(RIDGE * normal.diagonal().mean())
-    solution = torch.linalg.solve(normal, right).T  # (9c + 1, d) -> (d, 9c + 1)
-    with torch.no_grad():
-        fitted.weight.copy_(solution[:, :-1].reshape(fitted.weight.shape))
-        bias_of(fitted).copy_(solution[:, -1])
+def _normal_matrix(patches: Patches) -> Float[Tensor, "unknowns unknowns"]:
+    """Sum X Xᵀ over the collected columns, in float64."""
+    first = patches[0]
+    total = torch.zeros(len(first), len(first), dtype=torch.float64, device=first.device)
+    for part in patches:
+        total += (part @ part.T).double()
+    return total
+
+
+def _regress(
+    patches: Patches, targets: Targets, normal: Float[Tensor, "unknowns unknowns"], rounds: int
+) -> Float[Tensor, "unknowns d"]:
+    """Fit relu(Xᵀ W) to the targets by majorisation from the linear fit; no rounds leave the linear fit."""
+    damped = normal + RIDGE * normal.diagonal().mean() * torch.eye(
+        len(normal), dtype=normal.dtype, device=normal.device
+    )
+    factor = torch.linalg.cholesky(damped)
+    right = sum(x @ t.T for x, t in zip(patches, targets, strict=True))
+    solution = before = torch.cholesky_solve(torch.as_tensor(right).double(), factor).float()
+    for number in range(rounds):
+        ahead = solution + number / (number + 3) * (solution - before)
+        step = torch.zeros_like(solution)
+        for x, t in zip(patches, targets, strict=True):
+            given = ahead.T @ x
+            step += x @ torch.where((t > 0) | (given > 0), t - given, 0).T
+        before, solution = solution, ahead + torch.cholesky_solve(step.double(), factor).float()
+    return solution
