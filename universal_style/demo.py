@@ -27,8 +27,8 @@ def contact_sheet(stylizer: Stylizer, progress: Progress = silent) -> Image:
     for content in contents:
         row = [content]
         for name in STYLES:
-            progress(f"{name} on {total} pictures", (len(rows) - 1) * len(styles) + len(row) - 1, total)
-            row.append(stylizer.run(content, PICTURES / name)[0])
+            progress(name.removesuffix(".jpg"), (len(rows) - 1) * len(styles) + len(row) - 1, total)
+            row.append(stylizer.run(content, PICTURES / name, style_size=LONG_SIDE)[0])
         rows.append(row)
     return sheet(rows)
 

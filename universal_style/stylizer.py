@@ -175,11 +175,10 @@ class Stylizer:
         path = Path(source)
         if path.suffix == ".safetensors":
             return Style.load(path).to(self._home)
-        image = Image.of(path)
-        facts = path.stat()
-        key = (str(path.absolute()), facts.st_mtime_ns, facts.st_size, style_size)
+        changed, length = (path.stat().st_mtime_ns, path.stat().st_size) if path.exists() else (0, 0)
+        key = (str(path.absolute()), changed, length, style_size)
         if key not in self._styles:
-            self._styles[key] = self._observe_picture(image, path.name, style_size)
+            self._styles[key] = self._observe_picture(Image.of(path), path.name, style_size)
         return self._styles[key]
 
     def _observe_picture(self, image: Image, name: str, style_size: int | None) -> Style:

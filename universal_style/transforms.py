@@ -137,6 +137,11 @@ class Transform(Protocol):
         ...
 
 
+def _floored(moments: Moments, floor: float) -> Tensor:
+    covariance = moments.covariance
+    return covariance + floor * torch.eye(len(covariance), dtype=covariance.dtype, device=covariance.device)
+
+
 def _about_means(matrix: Tensor, content: Moments, style: Moments) -> AffineMap:
     return AffineMap(matrix, style.mean - matrix @ content.mean)
 
@@ -146,13 +151,19 @@ class WhitenColor:
     """WCT: whiten with the content's covariance, colour with the style's.
 
     Source: Li et al. 2017, equations 1 and 2: A = (E_s D_s^½ E_sᵀ)(E_c D_c^-½ E_cᵀ).
+
+    Attributes:
+        roots: how square roots are taken.
+        covariance_floor: multiple of the identity added to both covariances before their roots; the public code of
+            PhotoWCT and WCT² has 1, the papers 0. It damps the directions in which the content hardly varies.
     """
 
     roots: MatrixRoots = EighRoots()
+    covariance_floor: float = 0.0
 
     def __call__(self, content: Moments, style: Moments) -> AffineMap:
-        _, whiten = self.roots(content.covariance)
-        colour, _ = self.roots(style.covariance)
+        _, whiten = self.roots(_floored(content, self.covariance_floor))
+        colour, _ = self.roots(_floored(style, self.covariance_floor))
         return _about_means(colour @ whiten, content, style)
 
 
@@ -161,13 +172,18 @@ class OptimalTransport:
     """The transport map between two Gaussians: among all maps onto the style it moves features least.
 
     Source: Lu et al. 2019, closed-form solution to universal style transfer: A = C^-½ (C^½ S C^½)^½ C^-½.
+
+    Attributes:
+        roots: how square roots are taken.
+        covariance_floor: as in `WhitenColor`.
     """
 
     roots: MatrixRoots = EighRoots()
+    covariance_floor: float = 0.0
 
     def __call__(self, content: Moments, style: Moments) -> AffineMap:
-        root, inverse = self.roots(content.covariance)
-        inner = root @ style.covariance @ root
+        root, inverse = self.roots(_floored(content, self.covariance_floor))
+        inner = root @ _floored(style, self.covariance_floor) @ root
         middle, _ = self.roots((inner + inner.T) / 2)
         return _about_means(inverse @ middle @ inverse, content, style)
 
