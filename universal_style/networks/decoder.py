@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
 
 from jaxtyping import Float
@@ -65,6 +65,17 @@ class Decoder(nn.Module):
         """Fill the convolutions from entries named after the encoder's layers, `conv{group}_{index}.weight|bias`."""
         for block in self.blocks:
             block.load_state_dict({name: parameters[name] for name in block.state_dict()})
+
+    def load_shallow(self, parameters: Mapping[str, Tensor]) -> int:
+        """Fill the blocks whose parameters are all there, and count the deeper ones that are left."""
+        left = 0
+        for block in self.blocks:
+            names = block.state_dict()
+            if names.keys() <= parameters.keys():
+                block.load_state_dict({name: parameters[name] for name in names})
+            else:
+                left += 1
+        return left
 
     def plain(self) -> dict[str, Tensor]:
         """Give the parameters by layer name, without the blocks that hold them."""

@@ -102,7 +102,9 @@ def whiten_coordinates(
 def placeholder_coordinates(decoder: Decoder) -> None:
     """Register the parametrisation with unit covariances, to be overwritten by a saved state."""
     for convolution in convolutions_in(decoder):
-        coordinates = WhitenedCoordinates(torch.eye(convolution.in_channels), torch.eye(9))
+        device = convolution.weight.device
+        channels, taps = (torch.eye(size, device=device) for size in (convolution.in_channels, 9))
+        coordinates = WhitenedCoordinates(channels, taps)
         parametrize.register_parametrization(convolution, "weight", coordinates)
 
 

@@ -171,7 +171,8 @@ def train_decoder(
         held_out: pictures (1, 3, h, w) in [0, 1], sizes multiples of 16, never trained on.
         state_path: written at every measure; read first when `resume`.
         precision: torch.float32, or a lower one for autocast.
-        start: plain parameters to go on from, in place of the closed-form warm start.
+        start: plain parameters to go on from: of the whole decoder, or of its shallower blocks, with the others
+            fitted in closed form; all of them are when left out.
     """
     torch.manual_seed(recipe.seed)
     decoder = Decoder(recipe.level).to(device).to(memory_format=torch.channels_last)
@@ -198,11 +199,9 @@ def train_decoder(
     else:
         batches = Batches(pictures, styles, WARM_START_SIDE, WARM_START_BATCH, 0, recipe.seed + 1)
         source = (as_pixels(batch.plain, device) for batch in _stream(batches, 0, 1_000_000, workers))
-        if start is not None:
-            decoder.load_plain(dict(start))
-        else:
-            for name in regression_warm_start(decoder, encoder, pooling, source):
-                yield Report("warm start", 0, recipe.steps, detail=name)
+        unfitted = decoder.load_shallow(start or {})
+        for name in regression_warm_start(decoder, encoder, pooling, source, unfitted):
+            yield Report("warm start", 0, recipe.steps, detail=name)
         whiten_coordinates(decoder, encoder, pooling, islice(source, WHITENING_BATCHES))
         state = TrainingState(decoder, average, adam())
         state.follow(keep=0)

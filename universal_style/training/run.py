@@ -162,7 +162,7 @@ def run(plan: Plan) -> Iterator[Event]:
             device=device,
             precision=plan.backend.dtype,
             workers=plan.workers,
-            start=starts.get(recipe.level),
+            start=starts.get(recipe.level) or starts.get(recipe.level - 1),
             resume=plan.resume,
         ):
             if isinstance(event, TrainingState):
@@ -170,6 +170,7 @@ def run(plan: Plan) -> Iterator[Event]:
             else:
                 yield Event(name, event)
         assert state is not None  # the last event of train_decoder
+        starts[recipe.level] = state.average.plain()  # the tail of the next deeper one
         exported = export_decoder(plan.output, encoder, pooling, state, recipe, measured, facts)
         yield Event(name, Report("measure", state.step, recipe.steps, "written", psnr=exported.stored))
         write_card(plan.output / CARD, exported, recipe, state, facts)

@@ -48,15 +48,17 @@ def regression_warm_start(
     encoder: Encoder,
     pooling: Pooling,
     batches: Iterable[Float[Tensor, "n 3 h w"]],
+    deepest: int,
 ) -> Iterator[str]:
-    """Fit a decoder in place, yielding each convolution's name once it is solved.
+    """Fit the deepest blocks of a decoder in place, yielding each convolution's name once it is solved.
 
     Args:
-        decoder: fitted in place; its initial numbers do not matter.
+        decoder: the initial numbers of the fitted blocks do not matter.
         batches: endless pixels to fit on; each convolution takes as many as its size asks for.
+        deepest: how many blocks are fitted; the others stay as they are.
     """
     source = iter(batches)
-    for position, block in enumerate(decoder.blocks):
+    for position, block in enumerate(list(decoder.blocks)[:deepest]):
         for name in block.names:
             with torch.no_grad():
                 _fit(list(decoder.blocks)[: position + 1], name, encoder, pooling, source)
