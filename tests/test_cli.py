@@ -110,7 +110,7 @@ BAD_INPUT = {
     "output folder missing": (["cat.png", "ducks.jpg", "-o", "no/out.png"], 1, "output folder no does not exist"),
     "output is a folder": (["cat.png", "ducks.jpg", "-o", "folder.png"], 1, "folder.png is a folder"),
     "report folder missing": (["cat.png", "ducks.jpg", "--json", "no/r.json"], 1, "output folder no does not exist"),
-    "decoders missing": (["cat.png", "ducks.jpg", "--decoders", "folder"], 1, "decoder-nearest-relu5_1"),
+    "decoders missing": (["cat.png", "ducks.jpg", "--decoders", "folder"], 1, "decoder-nearest-relu4_1"),
     "size": (["cat.png", "ducks.jpg", "--size", "0"], 2, "size 0 is out of range"),
 }
 

@@ -183,7 +183,7 @@ def test_progress_is_told(stylizer, cat, ducks):
         ({"alpha": 1.5}, "alpha 1.5 is out of range"),
         ({"alpha": -0.1}, "alpha -0.1 is out of range"),
         ({"alpha": float("nan")}, "alpha nan is out of range"),
-        ({"alpha": [0.5, 0.5]}, "2 alphas for 5 levels"),
+        ({"alpha": [0.5, 0.5]}, "2 alphas for 4 levels"),
         ({"levels": [6]}, "level 6 is unknown"),
         ({"levels": []}, "no level given"),
         ({"levels": [2, 2]}, "name a level twice"),

@@ -92,9 +92,12 @@ def transfer(
         str, typer.Option(help="Strength from 0 (plain reconstruction) to 1; one number, or one per level.")
     ] = "1.0",
     levels: Annotated[
-        str | None, typer.Option(help="Levels in the order in which they run, 5 (coarse) to 1 (fine): 5,4,3,2,1.")
+        str | None,
+        typer.Option(help="Levels in the order in which they run, 5 (coarse) to 1 (fine).  [default: 4,3,2,1]"),
     ] = None,
-    transform: Annotated[TransformName | None, typer.Option(help="How features are carried over.")] = None,
+    transform: Annotated[
+        TransformName | None, typer.Option(help="How features are carried over.  [default: ot]")
+    ] = None,
     style_weights: Annotated[str | None, typer.Option(help="One weight per style, such as 0.7,0.3.")] = None,
     size: Annotated[int | None, typer.Option(help="Long side of the result in pixels.  [default: native]")] = None,
     style_size: Annotated[

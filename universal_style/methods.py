@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from universal_style.errors import OptionError
 from universal_style.networks.pooling import NearestPooling, Pooling
-from universal_style.transforms import Transform, WhitenColor
+from universal_style.transforms import OptimalTransport, Transform
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,8 @@ class Method:
     Attributes:
         name: on the command line.
         pooling: of every stage.
-        levels: one stage each, in this order.
+        levels: those that have a stage.
+        cascade: the levels that run unless others are asked for, in order.
         strengths: by level; alpha is multiplied by it.
         transform: of the features at every site.
     """
@@ -25,6 +26,7 @@ class Method:
     name: str
     pooling: Pooling
     levels: tuple[int, ...]
+    cascade: tuple[int, ...]
     strengths: Mapping[int, float]
     transform: Transform
 
@@ -34,8 +36,9 @@ METHODS: dict[str, Method] = {
         name="wct",
         pooling=NearestPooling(),
         levels=(5, 4, 3, 2, 1),
+        cascade=(4, 3, 2, 1),
         strengths={5: 1.0, 4: 1.0, 3: 1.0, 2: 1.0, 1: 1.0},
-        transform=WhitenColor(),
+        transform=OptimalTransport(),
     ),
 }
 

@@ -63,7 +63,7 @@ class Request:
             OptionError: an option is out of range or contradicts another.
         """
         row = method_named(method)
-        chosen = row.levels if levels is None else _levels(levels, row)
+        chosen = row.cascade if levels is None else _levels(levels, row)
         return cls(
             method=row,
             levels=chosen,
