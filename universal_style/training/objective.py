@@ -30,7 +30,7 @@ class Weights:
         pixel: mean squared error of reconstructed pixels, of [0, 1].
         feature: relative squared error of re-encoded features, summed over levels.
         transformed: the same at the decoder's own level, for transformed features.
-        moments: relative squared distance of mean and covariance to the aimed ones, summed over the shallower levels.
+        moments: relative squared distance of mean and covariance to the aimed ones, summed over levels.
     """
 
     pixel: float = 100.0
@@ -41,7 +41,7 @@ class Weights:
 
 @dataclass(frozen=True)
 class Transformed:
-    """Features after a transform, and the moments that the decoded picture should have at the shallower levels."""
+    """Features after a transform, and the moments that the decoded picture should have at each level."""
 
     features: Float[Tensor, "m c g v"]
     kept: list[Kept]
@@ -69,7 +69,7 @@ class Objective:
 
     Source: Li et al. 2017, equation 1 (pixel and feature reconstruction).
     Departs: feature errors are relative to the variance, and decoders also see transformed features, whose picture
-        must encode back to them and have the blended moments of content and style at the shallower levels.
+        must encode back to them, have their moments, and the blended ones of content and style at shallower levels.
     """
 
     encoder: Encoder
@@ -91,7 +91,8 @@ class Objective:
         for c, s in zip(of_content[:-1], of_style[:-1], strict=True):
             (mean_c, cov_c), (mean_s, cov_s) = column_moments(c), column_moments(s)
             aims.append((torch.lerp(mean_c, mean_s, alpha), torch.lerp(cov_c, cov_s, alpha)))
-        return Transformed(carry(deepest), kept, aims)
+        carried = carry(deepest)
+        return Transformed(carried, kept, [*aims, column_moments(carried)])
 
     def __call__(
         self, decoder: Decoder, plain: Float[Tensor, "n 3 h w"], transformed: Transformed | None
@@ -113,7 +114,7 @@ class Objective:
         if transformed is not None:
             terms["transformed"] = self.weights.transformed * relative_error(given[-1][count:], transformed.features)
             distances = [torch.zeros((), device=plain.device)]
-            for g, (mean, covariance) in zip(given[:-1], transformed.aims, strict=True):
+            for g, (mean, covariance) in zip(given, transformed.aims, strict=True):
                 given_mean, given_covariance = column_moments(g[count:])
                 distances.append(relative_error(given_mean, mean) + relative_error(given_covariance, covariance))
             terms["moments"] = self.weights.moments * torch.stack(distances).sum()
