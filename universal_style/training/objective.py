@@ -36,7 +36,7 @@ class Weights:
     pixel: float = 100.0
     feature: float = 0.05
     transformed: float = 0.5
-    moments: float = 0.1
+    moments: float = 0.3
 
 
 @dataclass(frozen=True)
