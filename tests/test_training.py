@@ -180,7 +180,7 @@ def test_a_run_writes_checkpoints_card_and_curves(folder, tmp_path):
         assert not parametrize.is_parametrized(decoder.blocks[0].conv1_1 if level == 1 else decoder.blocks[1].conv1_1)
         assert checkpoint.metadata["storage"] in ("int8", "float16")
         assert float(checkpoint.metadata["held_out_psnr"]) > 15
-        assert checkpoint.metadata["pictures"].startswith("6 pictures")
+        assert checkpoint.metadata["pictures"].startswith("5 pictures")
     card = (output / "README.md").read_text()
     assert card.count("## decoder-nearest-relu") == 2
     with Pillow.open(output / "training-curves.png") as curves:

@@ -12,8 +12,8 @@ from universal_style.images import Image
 from universal_style.stylizer import Progress, Stylizer, silent
 
 PICTURES = Path(__file__).resolve().parent / "pictures"
-CONTENTS = ("roebling-suspension-bridge-cincinnati.jpg", "astronaut-eileen-collins.jpg")
-STYLES = ("van-gogh-starry-night.jpg", "hashiguchi-ducks.jpg", "morisot-hollyhocks-1884.jpg")
+CONTENTS = ("astronaut-eileen-collins.jpg", "chelsea-cat.jpg")
+STYLES = ("van-gogh-starry-night.jpg", "kandinsky-composition-viii-1923.jpg", "morisot-hollyhocks-1884.jpg")
 LONG_SIDE = 448
 GAP = 12
 
