@@ -207,8 +207,7 @@ def test_a_bad_file_is_named_in_one_line(tmp_path, kind):
 
 def test_a_decompression_bomb_is_refused(tmp_path):
     path = tmp_path / "bomb.png"
-    with path.open("wb") as stream:
-        png.Writer(20_000, 20_000, greyscale=True, bitdepth=1).write(stream, ([0] * 20_000 for _ in range(20_000)))
+    Pillow.new("1", (20_000, 20_000)).save(path)
     assert path.stat().st_size < 100_000
     with pytest.raises(InputError, match="unpacks to more than 178 megapixels"):
         Image.of(path)
