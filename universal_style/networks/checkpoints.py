@@ -7,7 +7,6 @@ stored as int8 with one scale per output channel, the encoder as float16.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,7 +150,7 @@ def load_decoder(folder: Path, pooling: str, level: int) -> tuple[Decoder, Check
 
 def _read_sums(folder: Path) -> dict[str, str]:
     path = folder / SUMS
-    if not os.path.exists(path):
+    if not path.exists():
         return {}
     lines = (line.split(maxsplit=1) for line in path.read_text().splitlines() if line.strip())
     return {name.strip(): digest for digest, name in lines}

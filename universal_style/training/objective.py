@@ -68,8 +68,8 @@ class Objective:
     """The loss of one decoder on one batch.
 
     Source: Li et al. 2017, equation 1 (pixel and feature reconstruction).
-    Departs: feature errors are relative to the variance, and decoders also see transformed features, whose picture
-        must encode back to them, have their moments, and the blended ones of content and style at shallower levels.
+    Departs: feature errors are relative to the features' norm, and decoders also see transformed features, whose
+        picture must encode back to them, have their moments, and blended ones of content and style at shallower levels.
     """
 
     encoder: Encoder
@@ -113,7 +113,7 @@ class Objective:
         }
         if transformed is not None:
             terms["transformed"] = self.weights.transformed * relative_error(given[-1][count:], transformed.features)
-            distances = [torch.zeros((), device=plain.device)]
+            distances = []
             for g, (mean, covariance) in zip(given, transformed.aims, strict=True):
                 given_mean, given_covariance = column_moments(g[count:])
                 distances.append(relative_error(given_mean, mean) + relative_error(given_covariance, covariance))

@@ -18,7 +18,7 @@ from universal_style.images import Image
 from universal_style.networks.checkpoints import bundled_folder, load_decoder, load_encoder
 from universal_style.networks.pooling import NearestPooling
 from universal_style.networks.vgg import LEVELS, stride_at
-from universal_style.training.export import CARD, CURVES, Exported, draw_curves, export_decoder, write_card
+from universal_style.training.export import CARD, CURVES, draw_curves, export_decoder, write_card
 from universal_style.training.loop import Recipe, Report, TrainingState, train_decoder
 from universal_style.training.pictures import pictures_in
 
@@ -206,4 +206,4 @@ def source_commit() -> str:
     return answer.stdout.strip()
 
 
-__all__ = ["Event", "Exported", "Plan", "run"]
+__all__ = ["Event", "Plan", "run"]
