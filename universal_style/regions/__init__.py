@@ -1,0 +1,39 @@
+"""Regions: label maps read from masks or found in features, matched between content and styles, and their coverage."""
+
+from universal_style.regions.automatic import FEWEST_CLUSTERS, MOST_CLUSTERS, automatic_regions, cluster, stacked
+from universal_style.regions.colours import MOST_LABELS
+from universal_style.regions.label_map import FEATHER, LabelMap, moment_weights
+from universal_style.regions.masks import read_masks
+from universal_style.regions.matching import (
+    KEEP,
+    MAX_RATIO,
+    MIN_PIXELS,
+    MISSING,
+    WHOLE,
+    Match,
+    Region,
+    Source,
+    match,
+)
+
+__all__ = [
+    "FEATHER",
+    "FEWEST_CLUSTERS",
+    "KEEP",
+    "MAX_RATIO",
+    "MIN_PIXELS",
+    "MISSING",
+    "MOST_CLUSTERS",
+    "MOST_LABELS",
+    "WHOLE",
+    "LabelMap",
+    "Match",
+    "Region",
+    "Source",
+    "automatic_regions",
+    "cluster",
+    "match",
+    "moment_weights",
+    "read_masks",
+    "stacked",
+]
