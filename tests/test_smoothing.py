@@ -1,0 +1,175 @@
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+from scipy.sparse.linalg import spsolve
+
+from universal_style.errors import OptionError, OutputError
+from universal_style.smoothing import (
+    SMOOTHINGS,
+    ClosedForm,
+    GuidedFilter,
+    NoSmoothing,
+    Smoothing,
+    closed_form,
+    smoothing_named,
+)
+from universal_style.smoothing.affinity import Affinity
+from universal_style.smoothing.closed_form import solve
+
+EPSILON = 1e-7
+
+
+def affinity_by_loops(guide, epsilon=EPSILON):
+    """Build W from its definition, window by window."""
+    _, height, width = guide.shape
+    weights = np.zeros((height * width, height * width))
+    for y in range(1, height - 1):
+        for x in range(1, width - 1):
+            window = [(y + dy, x + dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
+            places = [row * width + column for row, column in window]
+            colours = np.array([guide[:, row, column] for row, column in window], dtype=np.float64)
+            centred = colours - colours.mean(0)
+            covariance = centred.T @ centred / 9 + epsilon / 9 * np.eye(3)
+            weights[np.ix_(places, places)] += (1 + centred @ np.linalg.inv(covariance) @ centred.T) / 9
+    return weights
+
+
+@pytest.fixture
+def guide(cat):
+    small = np.asarray(cat.resize((13, 11)), dtype=np.float32) / 255
+    return torch.from_numpy(small).permute(2, 0, 1).contiguous()
+
+
+@pytest.fixture
+def result(guide):
+    return (guide.flip(0) * 0.7 + 0.2 * torch.rand(guide.shape)).contiguous()
+
+
+def test_the_stencil_is_the_affinity_of_the_definition(guide):
+    affinity, expected = Affinity.of(guide, EPSILON), affinity_by_loops(guide.numpy())
+    units = torch.eye(11 * 13).view(11 * 13, 11, 13)
+    found = affinity(units).flatten(1).numpy()
+    assert np.abs(found - expected).max() < 2e-4 * np.abs(expected).max()
+    np.testing.assert_allclose(found, found.T, atol=1e-6)
+    np.testing.assert_allclose(affinity.degrees.flatten(), expected.sum(1), rtol=1e-6)
+    assert (affinity.degrees >= 1).all()  # every pixel of the border lies in a window
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (3, 50), (40, 3), (70, 1000)])
+def test_rows_sum_to_the_number_of_windows_at_any_size(shape):
+    affinity = Affinity.of(torch.rand(3, *shape), EPSILON)
+    ones = torch.ones(1, *shape)
+    torch.testing.assert_close(affinity(ones)[0], affinity.degrees, rtol=1e-4, atol=1e-4)
+    assert affinity.laplacian(ones).abs().max() < 1e-3
+
+
+def test_affine_functions_of_the_guide_cost_nothing(guide):
+    """In every window they are an affine function of the colours, which the Laplacian leaves alone."""
+    affinity = Affinity.of(guide, 1e-9)
+    values = torch.stack([guide.mean(0), 0.3 * guide[0] - 0.8 * guide[2] + 0.1])
+    energy = (values * affinity.laplacian(values)).sum()
+    noise = torch.rand(values.shape)
+    assert energy < 1e-3 * (noise * affinity.laplacian(noise)).sum()
+
+
+def test_the_gradient_of_the_energy_is_twice_the_laplacian(guide, result):
+    affinity = Affinity.of(guide, EPSILON)
+    values = result.double()
+    wide = Affinity(affinity.planes.double(), affinity.degrees.double())
+
+    def energy(v):
+        return (v * wide.laplacian(v)).sum()
+
+    direction = torch.randn_like(values)
+    step = 1e-5
+    slope = (energy(values + step * direction) - energy(values - step * direction)) / (2 * step)
+    torch.testing.assert_close(slope, (2 * wide.laplacian(values) * direction).sum(), rtol=1e-5, atol=1e-6)
+
+
+def test_the_answer_is_that_of_a_direct_solver(guide, result):
+    weights = affinity_by_loops(guide.numpy())
+    scale = 1 / np.sqrt(weights.sum(1))
+    beta = 0.9999
+    system = sparse.csc_array(np.eye(len(weights)) - beta * scale[:, None] * weights * scale)
+    exact = np.stack([spsolve(system, (1 - beta) * plane.numpy().ravel().astype(np.float64)) for plane in result])
+    found = ClosedForm(beta, EPSILON, 1e-6)(result[None], guide[None])[0].flatten(1).numpy()
+    assert np.abs(found - exact).max() < 0.2 / 255
+    quick = ClosedForm()(result[None], guide[None])[0].flatten(1).numpy()
+    assert np.abs(quick - exact).max() < 0.5 / 255
+
+
+def test_the_residual_is_as_stated(guide, result):
+    affinity = Affinity.of(guide, EPSILON)
+    solution = solve(affinity, result, 0.999, 1e-4)
+    scale = affinity.degrees.rsqrt()
+    left = 0.001 * result - (solution.values - 0.999 * scale * affinity(scale * solution.values))
+    relative = (left.flatten(1).norm(dim=1) / (0.001 * result).flatten(1).norm(dim=1)).max()
+    assert float(relative) == pytest.approx(solution.residual, rel=0.05, abs=1e-7)
+    assert solution.residual < 3e-4
+    assert solution.iterations % closed_form.CHECK_EVERY == 0
+
+
+def test_a_solver_that_does_not_arrive_says_so(guide, result, monkeypatch):
+    monkeypatch.setattr(closed_form, "MOST_ITERATIONS", 3)
+    with pytest.raises(OutputError, match="smoothing reached a residual"):
+        ClosedForm()(result[None], guide[None])
+
+
+@pytest.mark.parametrize("smoothing", SMOOTHINGS.values(), ids=SMOOTHINGS)
+@pytest.mark.parametrize("shape", [(1, 1), (2, 5), (3, 3), (3, 50), (24, 31)])
+def test_any_shape_and_flat_guides_give_a_defined_picture(smoothing, shape):
+    assert isinstance(smoothing, Smoothing)
+    for guide in (torch.rand(1, 3, *shape), torch.full((1, 3, *shape), 0.5), torch.zeros(1, 3, *shape)):
+        result = torch.rand(1, 3, *shape)
+        smooth = smoothing(result, guide)
+        assert smooth.shape == result.shape
+        assert smooth.dtype == torch.float32
+        assert torch.isfinite(smooth).all()
+        assert smooth.min() > -1
+        assert smooth.max() < 2
+
+
+@pytest.mark.parametrize("smoothing", [ClosedForm(), GuidedFilter()], ids=["closed-form", "guided"])
+def test_noise_goes_and_edges_stay(smoothing):
+    guide = torch.zeros(1, 3, 48, 64)
+    guide[..., 32:] = 1
+    clean = 0.2 + 0.5 * guide.flip(1)
+    noisy = clean + 0.05 * torch.randn(clean.shape)
+    smooth = smoothing(noisy, guide)
+    inner = (slice(None), slice(None), slice(2, -2), slice(2, -2))
+    assert (smooth - clean)[inner].square().mean() < 0.15 * (noisy - clean)[inner].square().mean()
+    assert (smooth[..., 34] - smooth[..., 29]).mean() > 0.4
+
+
+def test_the_guided_filter_is_that_of_the_definition(guide, result):
+    chosen = GuidedFilter(share=0.0, least=2, epsilon=1e-2)
+    found = chosen(result[None], guide[None])[0].numpy()
+    colours, wanted = guide.double().numpy(), result.double().numpy()
+    _, height, width = colours.shape
+
+    def window(y, x):
+        return slice(max(0, y - 2), y + 3), slice(max(0, x - 2), x + 3)
+
+    slopes, offsets = np.zeros((3, 3, height, width)), np.zeros((3, height, width))
+    for y in range(height):
+        for x in range(width):
+            here, there = (planes[(slice(None), *window(y, x))].reshape(3, -1) for planes in (colours, wanted))
+            centred = here - here.mean(1, keepdims=True)
+            covariance = centred @ centred.T / here.shape[1] + 1e-2 * np.eye(3)
+            crossed = centred @ (there - there.mean(1, keepdims=True)).T / here.shape[1]
+            slopes[:, :, y, x] = np.linalg.solve(covariance, crossed).T
+            offsets[:, y, x] = there.mean(1) - slopes[:, :, y, x] @ here.mean(1)
+    for y in range(height):
+        for x in range(width):
+            part = window(y, x)
+            slope = slopes[(slice(None), slice(None), *part)].mean((2, 3))
+            expected = slope @ colours[:, y, x] + offsets[(slice(None), *part)].mean((1, 2))
+            np.testing.assert_allclose(found[:, y, x], expected, atol=1e-5)
+
+
+def test_names_are_looked_up():
+    assert isinstance(smoothing_named("closed-form"), ClosedForm)
+    assert isinstance(smoothing_named("none"), NoSmoothing)
+    with pytest.raises(OptionError, match="use one of none, closed-form, guided"):
+        smoothing_named("sanding")

@@ -1,0 +1,7 @@
+"""Smoothing: photographs stay photographs when colours follow the content's edges."""
+
+from universal_style.smoothing.closed_form import ClosedForm
+from universal_style.smoothing.guided import GuidedFilter
+from universal_style.smoothing.kinds import SMOOTHINGS, NoSmoothing, Smoothing, smoothing_named
+
+__all__ = ["SMOOTHINGS", "ClosedForm", "GuidedFilter", "NoSmoothing", "Smoothing", "smoothing_named"]

@@ -1,0 +1,126 @@
+"""The matting affinity of a guide: how alike each pixel is to the 24 around it, as a symmetric stencil."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+OFFSETS = tuple((dy, dx) for dy in range(3) for dx in range(-2, 3) if (dy, dx) >= (0, 0))
+"""Half of the 5×5 neighbourhood, the pixel itself first; the other half is its mirror image."""
+WINDOW = tuple((y, x) for y in range(3) for x in range(3))
+SMALLEST_SIDE = 3
+BAND_PIXELS = 1 << 15
+"""Pixels whose windows are treated at a time, in float64."""
+CHUNK = 1 << 16
+"""Pixels of a product computed at a time, so that its sums stay in the cache."""
+
+
+@dataclass(frozen=True)
+class Affinity:
+    """The matrix W of Levin's matting Laplacian L = D - W over the pixels of a guide.
+
+    Attributes:
+        planes: W between each pixel and the one `OFFSETS[k]` further, row by row; 0 beyond the picture.
+        degrees: the diagonal of D, the row sums of W: the number of 3×3 windows that hold the pixel.
+    """
+
+    planes: Float[Tensor, "13 h w"]
+    degrees: Float[Tensor, "h w"]
+
+    @classmethod
+    def of(cls, guide: Float[Tensor, "3 h w"], epsilon: float) -> Affinity:
+        """Build the affinity of a guide, window by window, in float64; it is kept in float32.
+
+        Source: Levin, Lischinski and Weiss 2008, equation 12:
+            W_ij = Σ_k (1 + (I_i - μ_k)ᵀ (Σ_k + ε/9 I)⁻¹ (I_j - μ_k)) / 9 over the windows k that hold i and j.
+        Departs: only windows wholly inside the picture count, but every pixel of it lies in one: none is lost at the
+            border. Inverses come from the LDLᵀ factors of Σ_k + ε/9 I, which stay exact where ε is far below float32's
+            resolution of the entries.
+
+        Args:
+            guide: pixels in [0, 1], at least 3×3.
+            epsilon: regularisation ε of a window's covariance, in squared units of the guide.
+        """
+        height, width = guide.shape[1:]
+        planes = torch.zeros(len(OFFSETS), height, width, device=guide.device)
+        pending = torch.zeros(len(OFFSETS), 2, width, dtype=torch.float64, device=guide.device)
+        band = max(4, BAND_PIXELS // width)
+        for top in range(0, height - 2, band):
+            rows = min(band, height - 2 - top)
+            sums = torch.zeros(len(OFFSETS), rows + 2, width, dtype=torch.float64, device=guide.device)
+            sums[:, :2] = pending  # what windows above reach into this band
+            _add_windows(sums, guide[:, top : top + rows + 2].double(), rows, width, epsilon / len(WINDOW))
+            planes[:, top : top + rows] = sums[:, :rows]
+            pending = sums[:, rows:]
+        planes[:, height - 2 :] = pending
+        return cls(planes, _windows_over(height, guide.device)[:, None] * _windows_over(width, guide.device))
+
+    def __call__(self, values: Float[Tensor, "c h w"]) -> Float[Tensor, "c h w"]:
+        """Give W times each plane of values."""
+        height, width = self.degrees.shape
+        count = height * width
+        stencil, given = self.planes.flatten(1), values.flatten(1)  # (c, h, w) -> (c, h w)
+        product = torch.empty_like(given)
+        for start in range(0, count, CHUNK):
+            stop = min(start + CHUNK, count)
+            part = product[:, start:stop]
+            torch.mul(given[:, start:stop], stencil[0, start:stop], out=part)
+            for (dy, dx), weights in zip(OFFSETS[1:], stencil[1:], strict=True):
+                shift = dy * width + dx  # weights that would wrap around the picture's sides are 0
+                ahead = min(stop, count - shift)
+                if ahead > start:
+                    part[:, : ahead - start].addcmul_(weights[start:ahead], given[:, start + shift : ahead + shift])
+                behind = max(start, shift)
+                if stop > behind:
+                    part[:, behind - start :].addcmul_(
+                        weights[behind - shift : stop - shift], given[:, behind - shift : stop - shift]
+                    )
+        return product.view(values.shape)
+
+    def laplacian(self, values: Float[Tensor, "c h w"]) -> Float[Tensor, "c h w"]:
+        """Give L times each plane of values; Σ v · L v is Deep Photo's photorealism term, its gradient 2 L v."""
+        return self.degrees * values - self(values)
+
+
+def at_least(planes: Float[Tensor, "1 c h w"], side: int) -> Float[Tensor, "1 c g v"]:
+    """Repeat the last row and column of a picture that is smaller than a side asks for."""
+    below, right = (max(0, side - length) for length in planes.shape[2:])
+    return functional.pad(planes, (0, right, 0, below), mode="replicate") if below or right else planes
+
+
+def _add_windows(sums: Tensor, guide: Float[Tensor, "3 g w"], rows: int, width: int, damping: float) -> None:
+    """Add what the windows with their top in the first rows give to each pair of pixels."""
+    taps = torch.stack([guide[:, y : y + rows, x : x + width - 2] for y, x in WINDOW])  # (9, 3, rows, width - 2)
+    red, green, blue = (taps - taps.mean(0)).unbind(1)
+
+    def covariance(one: Tensor, other: Tensor) -> Tensor:
+        return (one * other).mean(0)
+
+    # Σ + ε/9 I = L D Lᵀ: y = L⁻¹ (I - μ), so that the quadratic form is Σ_c y_c y_c / D_c.
+    first = covariance(red, red) + damping
+    low21, low31 = covariance(green, red) / first, covariance(blue, red) / first
+    second = (covariance(green, green) + damping - low21 * low21 * first).clamp(min=damping)
+    low32 = (covariance(blue, green) - low31 * low21 * first) / second
+    third = covariance(blue, blue) + damping - low31 * low31 * first - low32 * low32 * second
+    green = green - low21 * red
+    blue = blue - low31 * red - low32 * green
+    whitened = [
+        plane / (len(WINDOW) * spread).sqrt()
+        for plane, spread in ((red, first), (green, second), (blue, third.clamp(min=damping)))
+    ]
+    for number, (py, px) in enumerate(WINDOW):
+        for other in range(number, len(WINDOW)):
+            qy, qx = WINDOW[other]
+            pair = sum(plane[number] * plane[other] for plane in whitened) + 1 / len(WINDOW)
+            sums[OFFSETS.index((qy - py, qx - px)), py : py + rows, px : px + width - 2] += pair
+
+
+def _windows_over(length: int, device: torch.device) -> Float[Tensor, " length"]:
+    """Count the windows of three that hold each place of a line."""
+    places = torch.arange(length, device=device)
+    ends = torch.minimum(places + 1, length - places)
+    return ends.clamp(max=min(SMALLEST_SIDE, length - 2)).float()

@@ -1,0 +1,44 @@
+"""What a smoothing is, and what its names stand for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from jaxtyping import Float
+from torch import Tensor
+
+from universal_style.errors import OptionError
+from universal_style.smoothing.closed_form import ClosedForm
+from universal_style.smoothing.guided import GuidedFilter
+
+
+@runtime_checkable
+class Smoothing(Protocol):
+    """Smooths a result along the edges of its content."""
+
+    def __call__(self, result: Float[Tensor, "1 3 h w"], guide: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 3 h w"]:
+        """Give the smoothed result; both are pixels in [0, 1], the result may leave it a little."""
+        ...
+
+
+@dataclass(frozen=True)
+class NoSmoothing:
+    """Leaves a result as it is."""
+
+    def __call__(self, result: Float[Tensor, "1 3 h w"], guide: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 3 h w"]:
+        return result
+
+
+SMOOTHINGS: dict[str, Smoothing] = {"none": NoSmoothing(), "closed-form": ClosedForm(), "guided": GuidedFilter()}
+
+
+def smoothing_named(name: str) -> Smoothing:
+    """Look a smoothing up by its name on the command line.
+
+    Raises:
+        OptionError: no smoothing has this name.
+    """
+    if name not in SMOOTHINGS:
+        raise OptionError(f"smoothing {name!r} is unknown; use one of {', '.join(SMOOTHINGS)}")
+    return SMOOTHINGS[name]
