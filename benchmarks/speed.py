@@ -18,7 +18,7 @@ from PIL import Image as Pillow
 from PIL import ImageOps
 
 
-def child(content, style, height, width, dtype, keep, runs, output):
+def child(content, style, method, height, width, dtype, keep, runs, output):
     """Measure one setting and print it as JSON."""
     import torch
 
@@ -27,7 +27,7 @@ def child(content, style, height, width, dtype, keep, runs, output):
 
     if keep:
         keep_freed_memory()
-    stylizer = Stylizer(device="cpu", dtype=dtype)
+    stylizer = Stylizer(method, device="cpu", dtype=dtype)
     pictures = [
         ImageOps.fit(Pillow.open(path).convert("RGB"), (width, height), Pillow.Resampling.LANCZOS)
         for path in (content, style)
@@ -63,6 +63,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("content", type=Path)
     parser.add_argument("style", type=Path)
+    parser.add_argument("--method", default="wct")
     parser.add_argument("--sizes", nargs="+", default=["512x512", "768x1024"])
     parser.add_argument("--dtypes", nargs="+", default=["float32", "bfloat16"])
     parser.add_argument("--runs", type=int, default=3)
@@ -71,8 +72,8 @@ def main():
     options = parser.parse_args()
     if options.child:
         height, width, dtype, keep, output = options.child
-        arguments = options.content, options.style, int(height), int(width), dtype, keep == "keep", options.runs
-        child(*arguments, Path(output))
+        arguments = options.content, options.style, options.method, int(height), int(width), dtype, keep == "keep"
+        child(*arguments, options.runs, Path(output))
         return
     rows = []
     with tempfile.TemporaryDirectory() as folder:
@@ -83,9 +84,12 @@ def main():
                 for keep in ("default", "keep"):
                     output = Path(folder) / f"{size}-{dtype}-{keep}.png"
                     command = [sys.executable, __file__, options.content, options.style, "--runs", options.runs]
+                    command += ["--method", options.method]
                     command += ["--child", height, width, dtype, keep, output]
                     answer = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
-                    row = {"size": size, "dtype": dtype, "allocator": keep} | json.loads(answer.stdout.splitlines()[-1])
+                    row = {"method": options.method, "size": size, "dtype": dtype, "allocator": keep} | json.loads(
+                        answer.stdout.splitlines()[-1]
+                    )
                     pixels = np.asarray(Pillow.open(output), dtype=np.float64) / 255
                     if reference is None:
                         reference = pixels

@@ -1,8 +1,8 @@
 """Artistic transfer by number and by eye: distances to style and content over content × style, and a contact sheet.
 
-    python benchmarks/style_distance.py CONTENTS STYLES --most 6 [--setting NAME=KEY:VALUE,KEY:VALUE ...]
+    python benchmarks/style_distance.py CONTENTS STYLES --most 6 [--setting wct,alpha=0.6 ...]
 
-A setting names options of `Stylizer.run`, such as `ot=transform:ot,alpha:0.6`; levels are written 4-3-2-1.
+A setting is written as for `universal-style evaluate`: METHOD[,key=value…], lists joined by +.
 """
 
 import argparse
@@ -13,49 +13,10 @@ import numpy as np
 
 from universal_style.demo import sheet, white
 from universal_style.devices import keep_freed_memory
+from universal_style.evaluation import Contender, Judge, as_json, as_table, summary_of
 from universal_style.images import Image
-from universal_style.metrics import content_distance, covariance_distance, edge_ssim, mean_distance
 from universal_style.stylizer import Stylizer
 from universal_style.training.pictures import pictures_in
-
-LEVELS = (1, 2, 3, 4)
-
-
-def setting(text):
-    name, _, rest = text.partition("=")
-    options = {}
-    for pair in filter(None, rest.split(",")):
-        key, _, value = pair.partition(":")
-        if key == "levels":
-            options[key] = [int(level) for level in value.split("-")]
-        elif key == "alpha":
-            options[key] = [float(alpha) for alpha in value.split("-")]
-        else:
-            options[key] = value
-    return name, options
-
-
-class Judge:
-    """Reads pictures through the encoder in float32."""
-
-    def __init__(self, size):
-        self.stylizer, self.size = Stylizer(device="cpu", dtype="float32"), size
-
-    def moments(self, picture):
-        return self.stylizer.observe(picture, style_size=self.size).moments
-
-    def features(self, picture):
-        pooling = self.stylizer.method.pooling
-        *_, (_, features) = self.stylizer.encoder.ascend(picture.tensor(), pooling, 4)
-        return features[0].flatten(1).numpy()
-
-    def style(self, result, style):
-        """Give covariance and mean distance by level."""
-        sites = [f"relu{level}_1" for level in LEVELS]
-        return (
-            [covariance_distance(result[site], style[site]) for site in sites],
-            [mean_distance(result[site], style[site]) for site in sites],
-        )
 
 
 def main():
@@ -75,46 +36,44 @@ def main():
     def some(folder):
         found = pictures_in(folder)
         places = np.linspace(0, len(found) - 1, min(options.most, len(found))).round().astype(int)
-        return [Image.of(found[place]).scaled_to(options.size) for place in places]
+        return [(found[place].stem, Image.of(found[place]).scaled_to(options.size)) for place in places]
 
     contents, styles = some(options.contents), some(options.styles)
-    judge = Judge(options.size)
-    stylizer = Stylizer(dtype=options.dtype, decoders=options.decoders)
-    of_styles = [judge.moments(style) for style in styles]
-    presets = [stylizer.observe(style, style_size=options.size) for style in styles]
-    features = [judge.features(content) for content in contents]
-    table = {}
+    judge = Judge()
+    scores, summaries = [], []
 
     def add(name, results):
-        covariance, mean, distances, structure = [], [], [], []
-        for i, content in enumerate(contents):
-            for j in range(len(styles)):
-                by_covariance, by_mean = judge.style(judge.moments(results[i][j]), of_styles[j])
-                covariance.append(by_covariance)
-                mean.append(by_mean)
-                distances.append(content_distance(judge.features(results[i][j]), features[i]))
-                structure.append(edge_ssim(results[i][j].pixels, content.pixels))
-        by_level = np.mean(covariance, axis=0)
-        table[name] = {
-            "style_distance": round(float((np.mean(covariance) + np.mean(mean)) / 2), 4),
-            "covariance_distance_by_level": [round(float(value), 4) for value in by_level],
-            "mean_distance_by_level": [round(float(value), 4) for value in np.mean(mean, axis=0)],
-            "content_distance": round(float(np.mean(distances)), 4),
-            "edge_ssim": round(float(np.mean(structure)), 4),
-        }
-        print(name, json.dumps(table[name]), flush=True)
+        own = [
+            judge.score(name, f"{content} in {style}", picture, of_style, results[content, style], None)
+            for content, picture in contents
+            for style, of_style in styles
+        ]
+        scores.extend(own)
+        summaries.append(summary_of(own, None))
+        print(as_table(summaries[-1:]).splitlines()[-1], flush=True)
 
-    add("content untouched", [[content] * len(styles) for content in contents])
-    for name, chosen in map(setting, options.setting or ["default="]):
-        results = [[stylizer.run(content, preset, **chosen)[0] for preset in presets] for content in contents]
-        add(name, results)
+    print("\n".join(as_table([]).splitlines()))
+    add("content untouched", {(content, style): picture for content, picture in contents for style, _ in styles})
+    stylizers = {}
+    for contender in map(Contender.of, options.setting or ["wct"]):
+        if contender.method not in stylizers:
+            stylizers[contender.method] = Stylizer(contender.method, dtype=options.dtype, decoders=options.decoders)
+        stylizer = stylizers[contender.method]
+        presets = {name: stylizer.observe(picture, style_size=options.size) for name, picture in styles}
+        results = {
+            (content, style): stylizer.run(picture, presets[style], **contender.options)[0]
+            for content, picture in contents
+            for style, _ in styles
+        }
+        add(contender.name, results)
         if options.sheets:
             options.sheets.mkdir(parents=True, exist_ok=True)
-            rows = [[white(), *styles], *([content, *row] for content, row in zip(contents, results, strict=True))]
-            sheet(rows).write(options.sheets / f"{name}.png")
+            rows = [[white(), *(picture for _, picture in styles)]]
+            rows += [[picture, *(results[content, style] for style, _ in styles)] for content, picture in contents]
+            sheet(rows).write(options.sheets / f"{contender.name}.png")
     if options.json:
-        facts = {"size": options.size, "contents": len(contents), "styles": len(styles), "settings": table}
-        options.json.write_text(json.dumps(facts, indent=2) + "\n")
+        facts = {"size": options.size, "contents": len(contents), "styles": len(styles)}
+        options.json.write_text(json.dumps(facts | json.loads(as_json(scores, summaries)), indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import torch
 from pin_features import FILE, pinned_picture, summary
 
 from universal_style.errors import CheckpointError
+from universal_style.methods import Progressive
 from universal_style.networks import convert
 from universal_style.networks.checkpoints import (
     bundled_folder,
@@ -13,13 +14,20 @@ from universal_style.networks.checkpoints import (
     listed_names,
     load_decoder,
     load_encoder,
-    quantised,
     read_checkpoint,
     write_checkpoint,
 )
 from universal_style.networks.decoder import Decoder
-from universal_style.networks.pooling import NearestPooling
-from universal_style.networks.stage import Stage, climb, site_at
+from universal_style.networks.pooling import (
+    POOLINGS,
+    HaarCat5Pooling,
+    HaarSumPooling,
+    IndexPooling,
+    NearestPooling,
+    haar_analysis,
+    haar_synthesis,
+)
+from universal_style.networks.stage import Stage, climb, encoder_site
 from universal_style.networks.vgg import LEVELS, Encoder, block_convolutions, channels_at, convolutions, stride_at
 
 
@@ -49,13 +57,15 @@ def test_activations_are_normalised(encoder):
         assert 0.1 < features.mean() < 3, level
 
 
+@pytest.mark.parametrize("pooling", POOLINGS.values(), ids=POOLINGS)
 @pytest.mark.parametrize("level", LEVELS)
-def test_a_mirror_decoder_gives_the_size_back(encoder, level):
-    stage = Stage(encoder, Decoder(level), NearestPooling(), (level,))
+def test_a_mirror_decoder_gives_the_size_back(encoder, level, pooling):
+    asked = encoder_site(level, pooling)
+    stage = Stage(encoder, Decoder(level, pooling.widening), pooling, frozenset({asked}))
     pixels = torch.rand(1, 3, 64, 32)
     walk = stage.walk(pixels)
     site, features = next(walk)
-    assert site == site_at(level)
+    assert site == asked
     assert features.shape == (1, channels_at(level), 64 // stage.stride, 32 // stage.stride)
     with pytest.raises(StopIteration) as end:
         walk.send(features)
@@ -78,9 +88,82 @@ def test_a_walk_goes_on_with_what_it_is_sent(encoder):
     assert seen[1][1] == pytest.approx(float(quiet.abs().max()), rel=1e-4)
 
 
+def test_haar_synthesis_inverts_analysis():
+    features = torch.randn(2, 5, 12, 8)
+    bands = haar_analysis(features)
+    assert all(band.shape == (2, 5, 6, 4) for band in bands)
+    torch.testing.assert_close(haar_synthesis(*bands), features)
+    energy = sum(band.square().sum() for band in bands)
+    torch.testing.assert_close(energy, features.square().sum())  # orthonormal
+    flat = haar_analysis(torch.ones(1, 1, 4, 4))
+    assert [float(band.abs().max()) for band in flat] == [2, 0, 0, 0]
+    rows = torch.tensor([[0.0, 0.0], [1.0, 1.0]])[None, None]
+    assert [float(band) for band in haar_analysis(rows)] == [1, 0, 1, 0]  # vertical change is the HL band
+
+
+def test_summed_bands_give_the_features_back():
+    features = torch.randn(1, 3, 8, 6)
+    torch.testing.assert_close(HaarSumPooling().up(*HaarSumPooling().down(features)), features)
+
+
+def test_concatenated_bands_sum_to_the_features_and_stand_beside_them():
+    features = torch.randn(1, 3, 8, 6)
+    *bands, before = HaarCat5Pooling().up(*HaarCat5Pooling().down(features)).split(3, dim=1)
+    assert len(bands) == 4
+    assert torch.equal(before, features)
+    torch.testing.assert_close(sum(bands), features)
+
+
+def test_unpooling_puts_maxima_back_where_they_were():
+    features = torch.randn(1, 4, 6, 8).abs()
+    pooled, kept = IndexPooling().down(features)
+    back = IndexPooling().up(pooled, kept)
+    assert torch.equal(
+        back, torch.where(features == torch.nn.functional.interpolate(pooled, scale_factor=2), features, 0)
+    )
+    assert (back != 0).sum() == pooled.numel()
+    flat, kept = IndexPooling().down(torch.full((1, 1, 2, 2), 3.0))
+    assert torch.equal(IndexPooling().up(flat, kept), torch.full((1, 1, 2, 2), 3.0))  # shared maxima fill all
+
+
+def taken(walk, factor=1):
+    """Take a walk, features multiplied on the way; give the (site, rows) of its stops and what it returns."""
+    stops = []
+    try:
+        site, features = next(walk)
+        while True:
+            stops.append((site, features.shape[2]))
+            site, features = walk.send(features * factor)
+    except StopIteration as end:
+        return stops, end.value
+
+
+@pytest.mark.parametrize("pooling", [HaarSumPooling(), HaarCat5Pooling()], ids=lambda p: p.name)
+def test_a_stage_offers_the_sites_that_it_is_asked_for(encoder, pooling):
+    plan = Progressive(3)([1, 2, 3], ["encoder", "skip", "decoder"], pooling)[0]
+    stage = Stage(encoder, Decoder(3, pooling.widening), pooling, plan.sites)
+    stops = taken(stage.walk(torch.rand(1, 3, 32, 32)))[0]
+    assert all(rows == 32 // site.stride for site, rows in stops)
+    names = [site.name for site, _ in stops]
+    assert names == [
+        "relu1_1", "pool1_lh", "pool1_hl", "pool1_hh", "relu2_1", "pool2_lh", "pool2_hl", "pool2_hh", "relu3_1",
+        "decoder_relu2_1", "decoder_relu1_1",
+    ]  # fmt: skip
+    assert {site.name for site in plan.sites} == set(names)
+
+
+def test_edited_bands_reach_the_decoder(encoder):
+    pooling = HaarSumPooling()
+    plan = Progressive(2)([1, 2], ["skip"], pooling)[0]
+    stage = Stage(encoder, Decoder(2), pooling, plan.sites)
+    pixels = torch.rand(1, 3, 32, 32)
+    whole, without = (taken(stage.walk(pixels), factor)[1] for factor in (1, 0))
+    assert not torch.allclose(whole, without)
+
+
 @pytest.mark.parametrize("level", LEVELS)
 def test_bundled_decoders_reconstruct(encoder, level):
-    decoder, checkpoint = load_decoder(bundled_folder(), "nearest", level)
+    decoder, checkpoint = load_decoder(bundled_folder(), NearestPooling(), level)
     kept, features = [], pinned_picture()
     with torch.no_grad():
         for block in encoder.blocks[:level]:
@@ -100,30 +183,20 @@ def test_every_bundled_file_is_listed_and_sound():
         assert read_checkpoint(folder, name).metadata["kind"] in ("encoder", "decoder")
 
 
-def test_int8_keeps_weights_within_half_a_step():
-    plain = Decoder(2).plain()
-    stored = quantised(plain)
-    for name, value in plain.items():
-        if name.endswith(".weight"):
-            scale = stored[name + ".scale"]
-            restored = stored[name].float() * scale[:, None, None, None]
-            assert ((restored - value).abs().flatten(1).amax(1) <= scale * 0.5001).all()
-
-
 @pytest.fixture
 def folder(tmp_path):
     for level in (1, 2):
         metadata = {"kind": "decoder", "pooling": "nearest", "level": str(level)}
-        write_checkpoint(tmp_path, decoder_name("nearest", level), quantised(Decoder(level).plain()), metadata)
+        write_checkpoint(tmp_path, decoder_name("nearest", level), Decoder(level).plain(), metadata)
     return tmp_path
 
 
 def test_a_checkpoint_comes_back(folder):
-    decoder, checkpoint = load_decoder(folder, "nearest", 2)
+    decoder, checkpoint = load_decoder(folder, NearestPooling(), 2)
     assert decoder.level == 2
     assert not any(p.requires_grad for p in decoder.parameters())
     assert checkpoint.digest in (folder / "SHA256SUMS").read_text()
-    assert not list(folder.glob("*.partial"))
+    assert not list(folder.glob(".*.partial"))
 
 
 @pytest.mark.parametrize(
@@ -140,18 +213,18 @@ def test_a_checkpoint_comes_back(folder):
 def test_a_harmed_checkpoint_is_refused(folder, harm, message):
     harm(folder / "decoder-nearest-relu2_1.safetensors")
     with pytest.raises(CheckpointError, match=message):
-        load_decoder(folder, "nearest", 2)
+        load_decoder(folder, NearestPooling(), 2)
 
 
 def test_a_checkpoint_of_another_kind_is_refused(folder):
     metadata = {"kind": "decoder", "pooling": "nearest", "level": "1"}
-    write_checkpoint(folder, decoder_name("nearest", 2), quantised(Decoder(1).plain()), metadata)
+    write_checkpoint(folder, decoder_name("nearest", 2), Decoder(1).plain(), metadata)
     with pytest.raises(CheckpointError, match="says pooling nearest, level 1"):
-        load_decoder(folder, "nearest", 2)
+        load_decoder(folder, NearestPooling(), 2)
     metadata["level"] = "2"
-    write_checkpoint(folder, decoder_name("nearest", 2), quantised(Decoder(1).plain()), metadata)
+    write_checkpoint(folder, decoder_name("nearest", 2), Decoder(1).plain(), metadata)
     with pytest.raises(CheckpointError, match="does not hold a relu2_1 decoder"):
-        load_decoder(folder, "nearest", 2)
+        load_decoder(folder, NearestPooling(), 2)
 
 
 def test_only_the_published_file_is_converted(tmp_path):

@@ -13,13 +13,13 @@ from universal_style import errors
 PACKAGE = Path(universal_style.__file__).resolve().parent
 ROOMS = [
     {"errors"},
-    {"images", "moments", "networks", "transforms"},
+    {"atomic"},
+    {"images", "moments", "networks", "transforms", "smoothing", "regions", "devices"},
     {"drivers"},
-    {"styles", "metrics"},
-    {"methods", "devices"},
+    {"styles", "metrics", "methods", "report"},
     {"request"},
     {"stylizer", "training"},
-    {"demo"},
+    {"demo", "evaluation"},
     {"cli"},
 ]
 """Imports point to an earlier line, or stay within a line where one of its rooms serves another."""

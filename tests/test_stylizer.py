@@ -60,7 +60,7 @@ def test_alpha_zero_does_not_depend_on_the_style(stylizer, cat, ducks):
 def test_the_style_comes_nearer(stylizer, cat, ducks):
     result = stylizer.transfer(cat, ducks, style_size=120)
     style, before, after = (stylizer.observe(p).moments for p in (ducks, cat, result))
-    for site in ("relu1_1", "relu2_1", "relu3_1"):
+    for site in ("max/relu1_1", "max/relu2_1", "max/relu3_1"):
 
         def distance(moments, site=site):
             return float(torch.linalg.matrix_norm(moments[site].covariance - style[site].covariance))
@@ -112,7 +112,7 @@ def test_a_preset_stands_for_its_picture(stylizer, cat, ducks, tmp_path):
 
 def test_pictures_observed_together_are_one_style(stylizer, cat, ducks):
     ducks = ducks.resize((112, 80))  # multiples of the stride, so that nothing is grown
-    together = stylizer.observe(cat, ducks).moments["relu2_1"]
+    together = stylizer.observe(cat, ducks).moments["max/relu2_1"]
     columns = [
         dict(stylizer.encoder.ascend(Image.of(p).tensor(), stylizer.method.pooling, 2))[2][0].flatten(1)
         for p in (cat, ducks)
@@ -122,7 +122,7 @@ def test_pictures_observed_together_are_one_style(stylizer, cat, ducks):
     torch.testing.assert_close(together.covariance, expected.covariance, rtol=1e-4, atol=1e-4)
 
 
-def test_a_style_is_observed_in_one_pass_and_remembered(stylizer, ducks, tmp_path):
+def test_a_style_is_observed_in_one_pass_of_each_kind_and_remembered(stylizer, ducks, tmp_path):
     path = tmp_path / "ducks.png"
     ducks.save(path)
     passes = []
@@ -132,11 +132,10 @@ def test_a_style_is_observed_in_one_pass_and_remembered(stylizer, ducks, tmp_pat
         again = stylizer.observe(path)
     finally:
         handle.remove()
-    assert len(passes) == 1
-    assert sorted(style.moments) == [f"relu{k}_1" for k in range(1, 6)]
-    assert again.moments["relu5_1"] is style.moments["relu5_1"] or torch.equal(
-        again.moments["relu5_1"].scatter, style.moments["relu5_1"].scatter
-    )
+    assert len(passes) == 2  # one by maxima, one by Haar averages
+    assert {key for key in style.moments if key.startswith("max/")} == {f"max/relu{k}_1" for k in range(1, 6)}
+    assert sum(key.startswith("haar/") for key in style.moments) == 4 + 9
+    assert again.moments["max/relu5_1"] is style.moments["max/relu5_1"]
 
 
 def test_bfloat16_gives_nearly_the_same_picture(cat, ducks, stylizer):
@@ -172,7 +171,7 @@ def test_the_report_says_what_was_done(stylizer, cat, ducks):
 def test_progress_is_told(stylizer, cat, ducks):
     told = []
     stylizer.run(cat, ducks, levels=[2, 1], progress=lambda *event: told.append(event))
-    assert [step for step, _, _ in told] == ["reading", "observing style 1", "relu2_1", "relu1_1", "done"]
+    assert [step for step, _, _ in told] == ["reading", "observing style 1", "relu2_1", "relu1_1", "smoothing", "done"]
     assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
     assert told[-1][1] == told[-1][2]
 
@@ -196,6 +195,12 @@ def test_progress_is_told(stylizer, cat, ducks):
         ({"transform": "pca"}, "transform 'pca' is unknown"),
         ({"method": "wct3"}, "method 'wct3' is unknown"),
         ({"styles": 0}, "no style given"),
+        ({"sites": ["roof"]}, "site .roof. is unknown"),
+        ({"sites": ["skip"]}, "method wct has no site skip"),
+        ({"sites": []}, "no site given"),
+        ({"missing": "guess"}, "missing .guess. is unknown"),
+        ({"auto_regions": 1}, "auto-regions 1 is out of range"),
+        ({"smooth": "sanding"}, "smooth"),
     ],
 )
 def test_a_bad_option_is_refused(options, message):
@@ -224,3 +229,97 @@ def test_a_bad_preset_is_refused(stylizer, ducks, tmp_path):
 def test_transfer_in_one_call(cat, ducks):
     result = universal_style.transfer(cat, ducks, levels=[1], device="cpu", dtype="float32")
     assert_a_picture(result, cat.size)
+
+
+def halves(picture, left="black", right="white"):
+    mask = Pillow.new("RGB", picture.size, right)
+    mask.paste(left, (0, 0, picture.width // 2, picture.height))
+    return mask
+
+
+def array(picture):
+    return np.asarray(picture.convert("RGB"), dtype=float)
+
+
+def test_regions_take_the_style_of_their_counterpart(stylizer, cat, ducks):
+    red_and_blue = solid("red", 60, 80)
+    red_and_blue.paste("blue", (40, 0, 80, 60))
+    masks = {"content_mask": halves(cat), "style_masks": [halves(red_and_blue)]}
+    result = array(stylizer.transfer(cat.resize((512, 384)), red_and_blue, levels=[1], **masks))
+    left, right = result[:, :240].mean(axis=(0, 1)), result[:, 272:].mean(axis=(0, 1))
+    assert left[0] > left[2] + 100
+    assert right[2] > right[0] + 100
+    assert np.abs(np.diff(result, axis=1)).max() < 100  # the border is soft
+
+
+def test_a_mask_of_one_colour_is_no_mask(stylizer, cat, ducks):
+    masks = {"content_mask": solid("green", 30, 30), "style_masks": [solid("green", 7, 9)]}
+    masked = array(stylizer.transfer(cat, ducks, levels=[2, 1], **masks))
+    assert np.abs(masked - array(stylizer.transfer(cat, ducks, levels=[2, 1]))).max() <= 1
+
+
+def test_content_equal_to_style_stays_as_it_is(stylizer, cat):
+    masks = {"content_mask": halves(cat), "style_masks": [halves(cat)]}
+    masked = array(stylizer.transfer(cat, cat, levels=[1], style_size=128, **masks))
+    assert np.sqrt(((masked - array(cat)) ** 2).mean()) < 4
+
+
+@pytest.mark.parametrize("missing", ["global", "nearest", "keep"])
+def test_a_region_without_counterpart_falls_back_and_says_so(stylizer, cat, ducks, missing):
+    masks = {"content_mask": halves(cat), "style_masks": [solid("white", 80, 120)]}
+    result, report = stylizer.run(cat, ducks, levels=[1], missing=missing, **masks)
+    assert len(report.regions) == len(report.notes) == 2
+    source = next(region for region in report.regions if region["colour"] == [0, 0, 0])["sources"][0]
+    assert "lacks it" in source["reason"]
+    assert source["style"] == {"global": "whole", "nearest": report.regions[1]["label"], "keep": "keep"}[missing] or (
+        missing == "nearest" and source["style"] not in ("whole", "keep")
+    )
+    left = (result.pixels * 255)[:, :52]
+    changed = np.abs(left - array(cat)[:, :52]).mean()
+    assert changed < 3 if missing == "keep" else changed > 5
+
+
+def test_a_region_of_one_pixel_falls_back(stylizer, cat, ducks):
+    dot = solid("white", 96, 128)
+    dot.putpixel((5, 5), (0, 0, 0))
+    result, report = stylizer.run(cat, ducks, levels=[2, 1], content_mask=dot, style_masks=[halves(ducks)])
+    small = report.regions[-1]
+    assert small["pixels"] == 1
+    assert "only 1 pixels" in small["sources"][0]["reason"]
+    assert np.isfinite(result.pixels).all()
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGBA", "I;16"])
+def test_masks_of_any_mode_and_size(stylizer, cat, ducks, mode):
+    def shaped(picture):
+        mask = halves(picture).resize((33, 21), Pillow.Resampling.NEAREST)
+        return (
+            Pillow.fromarray(np.array(mask.convert("L")).astype(np.uint16) * 257)
+            if mode == "I;16"
+            else mask.convert(mode)
+        )
+
+    expected = stylizer.transfer(cat, ducks, levels=[1], content_mask=shaped(cat), style_masks=[shaped(ducks)])
+    again, report = stylizer.run(cat, ducks, levels=[1], content_mask=shaped(cat), style_masks=[shaped(ducks)])
+    assert len(report.regions) == 2
+    assert_a_picture(expected, cat.size)
+    assert np.array_equal(array(expected), array(again.pillow()))
+
+
+def test_regions_are_found_without_masks(stylizer, cat, ducks):
+    result, report = stylizer.run(cat, ducks, levels=[1], auto_regions=3)
+    assert 2 <= len(report.regions) <= 3
+    assert sum(region["pixels"] for region in report.regions) == 96 * 128
+    assert np.isfinite(result.pixels).all()
+
+
+def test_masks_that_cannot_be_used_are_refused(stylizer, cat, ducks):
+    preset = stylizer.observe(ducks)
+    with pytest.raises(InputError, match="is a preset, which has no regions"):
+        stylizer.transfer(cat, preset, content_mask=halves(cat), style_masks=[halves(ducks)])
+    with pytest.raises(OptionError, match="exclude each other"):
+        stylizer.transfer(cat, ducks, content_mask=halves(cat), auto_regions=3)
+    with pytest.raises(OptionError, match="2 style masks for 1 styles"):
+        stylizer.transfer(cat, ducks, content_mask=halves(cat), style_masks=[halves(ducks)] * 2)
+    with pytest.raises(InputError, match="the content has none"):
+        stylizer.transfer(cat, ducks, style_masks=[halves(ducks)])

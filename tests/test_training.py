@@ -9,9 +9,16 @@ from torch.nn.utils import parametrize
 from universal_style.demo import PICTURES
 from universal_style.errors import CheckpointError, InputError, OptionError
 from universal_style.images import Image
-from universal_style.networks.checkpoints import bundled_folder, load_decoder, load_encoder, read_checkpoint
+from universal_style.networks.checkpoints import (
+    bundled_folder,
+    decoder_name,
+    load_decoder,
+    load_encoder,
+    read_checkpoint,
+    write_checkpoint,
+)
 from universal_style.networks.decoder import Decoder
-from universal_style.networks.pooling import NearestPooling
+from universal_style.networks.pooling import POOLINGS, HaarCat5Pooling, HaarSumPooling, NearestPooling
 from universal_style.training.coordinates import (
     TapMoments,
     WhitenedCoordinates,
@@ -21,8 +28,9 @@ from universal_style.training.coordinates import (
 from universal_style.training.loop import Recipe, Report, TrainingState, mean_psnr, train_decoder
 from universal_style.training.objective import Objective, Weights
 from universal_style.training.pictures import Batches, as_pixels, pictures_in, random_crop
-from universal_style.training.run import Plan, run
-from universal_style.training.warm_start import regression_warm_start
+from universal_style.training.rounding import compensated, rounded
+from universal_style.training.run import Plan, edited_levels, run
+from universal_style.training.warm_start import regression_warm_start, widened
 
 CPU = torch.device("cpu")
 
@@ -49,7 +57,8 @@ def held_out():
 
 def plan(folder, output, **changes):
     options = {
-        "pictures": [folder], "output": output, "styles": None, "held_out": None, "levels": [1, 2], "steps": [0, 4],
+        "pictures": [folder], "output": output, "styles": None, "held_out": None, "pooling": "nearest",
+        "levels": [1, 2], "steps": [0, 4],
         "side": 32, "plain": 2, "transformed": 2, "transformed_from": 0.5, "learning_rate": 1e-3, "measure_every": 2,
         "workers": 0, "start": None, "resume": True, "device": "cpu", "dtype": "float32", "seed": 0,
     }  # fmt: skip
@@ -120,9 +129,9 @@ def test_the_objective_of_a_perfect_decoder_is_small(encoder, folder):
     paths = pictures_in(folder)
     batch = Batches(paths, paths, 64, 2, 2, seed=0)[0]
     plain, content, style = (as_pixels(part, CPU) for part in batch)
-    objective = Objective(encoder, NearestPooling(), 1, Weights())
+    objective = Objective(encoder, NearestPooling(), 1, (1,), Weights())
     transformed = objective.transform(content, style, seed=1)
-    good, _ = load_decoder(bundled_folder(), "nearest", 1)
+    good, _ = load_decoder(bundled_folder(), NearestPooling(), 1)
     losses = []
     for decoder in (good, Decoder(1)):
         terms = objective(decoder, plain, transformed)
@@ -134,7 +143,7 @@ def test_the_objective_of_a_perfect_decoder_is_small(encoder, folder):
 
 def test_training_lowers_the_loss(encoder, folder, held_out, tmp_path):
     paths = pictures_in(folder)
-    recipe = Recipe(level=2, steps=30, plain=2, transformed=0, side=64, measure_every=30)
+    recipe = Recipe(level=2, edited=(2,), steps=30, plain=2, transformed=0, side=64, measure_every=30)
     events = list(
         train_decoder(
             encoder, NearestPooling(), recipe, paths, paths, held_out, tmp_path / "s.state",
@@ -147,7 +156,7 @@ def test_training_lowers_the_loss(encoder, folder, held_out, tmp_path):
 
 def test_a_stopped_training_goes_on_where_it_was(encoder, folder, held_out, tmp_path):
     paths = pictures_in(folder)
-    recipe = Recipe(level=1, steps=4, plain=2, transformed=1, side=32, measure_every=2)
+    recipe = Recipe(level=1, edited=(1,), steps=4, plain=2, transformed=1, side=32, measure_every=2)
 
     def train(path, stop_at=None):
         weights = None
@@ -171,12 +180,12 @@ def test_a_stopped_training_goes_on_where_it_was(encoder, folder, held_out, tmp_
 def test_a_run_writes_checkpoints_card_and_curves(folder, tmp_path):
     output = tmp_path / "out"
     events = list(run(plan(folder, output)))
-    assert {event.name for event in events} == {"relu1_1", "relu2_1"}
-    phases = [event.report.phase for event in events if event.name == "relu2_1"]
+    assert {event.name for event in events} == {"decoder-nearest-relu1_1", "decoder-nearest-relu2_1"}
+    phases = [event.report.phase for event in events if event.name.endswith("relu2_1")]
     assert phases[:3] == ["warm start", "warm start", "measure"]  # conv2_1 and conv1_2; conv1_1 comes from level 1
     assert phases.count("train") == 4
     for level in (1, 2):
-        decoder, checkpoint = load_decoder(output, "nearest", level)
+        decoder, checkpoint = load_decoder(output, NearestPooling(), level)
         assert not parametrize.is_parametrized(decoder.blocks[0].conv1_1 if level == 1 else decoder.blocks[1].conv1_1)
         assert checkpoint.metadata["storage"] in ("int8", "float16")
         assert float(checkpoint.metadata["held_out_psnr"]) > 15
@@ -197,17 +206,84 @@ def test_training_goes_on_from_a_checkpoint(folder, tmp_path):
         picture.crop((128, 64, 224, 128)).save(held_out / "cat.png")
     events = list(run(plan(folder, tmp_path, levels=[2], steps=[0], start=bundled_folder(), held_out=held_out)))
     assert [event.report.phase for event in events] == ["measure", "measure"]
-    bundled, _ = load_decoder(bundled_folder(), "nearest", 2)
-    written, _ = load_decoder(tmp_path, "nearest", 2)
+    bundled, _ = load_decoder(bundled_folder(), NearestPooling(), 2)
+    written, _ = load_decoder(tmp_path, NearestPooling(), 2)
     for name, value in bundled.plain().items():
         torch.testing.assert_close(written.plain()[name], value, rtol=0, atol=0.02 * float(value.abs().max()))
+
+
+def test_compensated_rounding_changes_products_less_than_plain_rounding():
+    mixing = torch.randn(36, 4) @ torch.randn(4, 36) + 0.3 * torch.randn(36, 36)  # columns that go together
+    columns = mixing @ torch.randn(36, 2000)
+    weight = torch.randn(5, 36)
+    steps, scale = compensated(weight, columns @ columns.T)
+    assert steps.dtype == torch.int8
+    plain = (weight / scale[:, None]).round() * scale[:, None]
+    errors = [((given - weight) @ columns).square().mean() for given in (steps * scale[:, None], plain)]
+    assert errors[0] < 0.5 * errors[1]
+
+
+def test_rounded_decoders_keep_their_pictures(encoder, folder, held_out):
+    decoder, _ = load_decoder(bundled_folder(), NearestPooling(), 2)
+    batches = Batches(pictures_in(folder), [], 64, 2, 0, seed=1)
+    stored = rounded(decoder, encoder, NearestPooling(), [as_pixels(batches[i].plain, CPU) for i in range(4)])
+    assert {str(value.dtype) for name, value in stored.items() if name.endswith("weight")} == {"torch.int8"}
+    again = Decoder(2)
+    again.load_plain(
+        {
+            name: value * stored[f"{name}.scale"][:, None, None, None] if name.endswith("weight") else value
+            for name, value in stored.items()
+            if not name.endswith("scale")
+        }
+    )
+    both = [mean_psnr(encoder, d, NearestPooling(), held_out) for d in (decoder, again)]
+    assert both[1] > both[0] - 0.3
+
+
+def test_a_summed_decoder_widens_to_the_same_picture(encoder):
+    narrow = Decoder(3)
+    wide = Decoder(3, HaarCat5Pooling().widening)
+    wide.load_plain(widened(narrow.plain(), wide))
+    pictures = []
+    for decoder, pooling in ((narrow, HaarSumPooling()), (wide, HaarCat5Pooling())):
+        kept, features = [], torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+        for block in encoder.blocks[:3]:
+            features = block(features, pooling, kept)
+        pictures.append(decoder(features, kept, pooling))
+    torch.testing.assert_close(*pictures, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("pooling", ["index", "haar-sum"])
+def test_decoders_of_other_poolings_are_trained_too(folder, tmp_path, pooling):
+    list(run(plan(folder, tmp_path, pooling=pooling, levels=[2], steps=[4], side=48)))
+    decoder, checkpoint = load_decoder(tmp_path, POOLINGS[pooling], 2)
+    assert decoder.level == 2
+    assert checkpoint.metadata["pooling"] == pooling
+    assert float(checkpoint.metadata["held_out_psnr"]) > 15
+
+
+def test_concatenation_starts_from_summation(folder, tmp_path):
+    metadata = {"kind": "decoder", "pooling": "haar-sum", "level": "2"}
+    write_checkpoint(tmp_path, decoder_name("haar-sum", 2), Decoder(2).plain(), metadata)
+    events = list(run(plan(folder, tmp_path / "wide", pooling="haar-cat5", levels=[2], steps=[0], start=tmp_path)))
+    narrow, _ = load_decoder(tmp_path, POOLINGS["haar-sum"], 2)
+    wide, _ = load_decoder(tmp_path / "wide", POOLINGS["haar-cat5"], 2)
+    assert [event.report.phase for event in events] == ["measure", "measure"]
+    assert wide.blocks[0].conv1_2.in_channels == 5 * narrow.blocks[0].conv1_2.in_channels
+
+
+def test_a_decoder_learns_what_its_method_edits():
+    assert edited_levels(POOLINGS["nearest"], 3) == (3,)
+    assert edited_levels(POOLINGS["index"], 4) == (4,)
+    assert edited_levels(POOLINGS["haar-sum"], 4) == (1, 2, 3, 4)
+    assert edited_levels(POOLINGS["haar-cat5"], 4) == (1, 2, 3, 4)
 
 
 def test_a_foreign_or_damaged_state_is_refused(encoder, folder, held_out, tmp_path):
     path, paths = tmp_path / "relu1_1.state", pictures_in(folder)
 
     def train(level):
-        recipe = Recipe(level=level, steps=0, plain=1, transformed=0, side=32)
+        recipe = Recipe(level=level, edited=(level,), steps=0, plain=1, transformed=0, side=32)
         list(
             train_decoder(
                 encoder, NearestPooling(), recipe, paths, paths, held_out, path,

@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from universal_style.atomic import replacing
 from universal_style.errors import OptionError, UniversalStyleError
 
 SLOW = 1.0
@@ -40,6 +41,9 @@ class MethodName(StrEnum):
     """Methods by name."""
 
     WCT = "wct"
+    PHOTO_WCT = "photo-wct"
+    WCT2 = "wct2"
+    WCT2_SUM = "wct2-sum"
 
 
 class TransformName(StrEnum):
@@ -49,6 +53,31 @@ class TransformName(StrEnum):
     OT = "ot"
     CHOLESKY = "cholesky"
     ADAIN = "adain"
+
+
+class PoolingName(StrEnum):
+    """Poolings by name."""
+
+    NEAREST = "nearest"
+    INDEX = "index"
+    HAAR_SUM = "haar-sum"
+    HAAR_CAT5 = "haar-cat5"
+
+
+class SmoothingName(StrEnum):
+    """Smoothings by name."""
+
+    NONE = "none"
+    CLOSED_FORM = "closed-form"
+    GUIDED = "guided"
+
+
+class MissingName(StrEnum):
+    """What becomes of a region without a counterpart."""
+
+    GLOBAL = "global"
+    NEAREST = "nearest"
+    KEEP = "keep"
 
 
 class DeviceName(StrEnum):
@@ -93,12 +122,30 @@ def transfer(
     ] = "1.0",
     levels: Annotated[
         str | None,
-        typer.Option(help="Levels in the order in which they run, 5 (coarse) to 1 (fine).  [default: 4,3,2,1]"),
+        typer.Option(help="Levels in the order in which they run, 5 (coarse) to 1 (fine).  [default: the method's]"),
+    ] = None,
+    sites: Annotated[
+        str | None,
+        typer.Option(help="Where wct2 edits features: of encoder,skip,decoder.  [default: the method's]"),
     ] = None,
     transform: Annotated[
         TransformName | None, typer.Option(help="How features are carried over.  [default: ot]")
     ] = None,
     style_weights: Annotated[str | None, typer.Option(help="One weight per style, such as 0.7,0.3.")] = None,
+    content_mask: Annotated[
+        Path | None, typer.Option(help="A picture whose colours say which region of the content is which.")
+    ] = None,
+    style_mask: Annotated[
+        list[Path] | None, typer.Option(help="The same for a style, once per style; equal colours belong together.")
+    ] = None,
+    auto_regions: Annotated[int, typer.Option(help="Find so many regions in the pictures themselves, 2 to 8.")] = 0,
+    missing: Annotated[
+        MissingName,
+        typer.Option(help="What a region without a counterpart takes: the whole style, its neighbour's, none."),
+    ] = MissingName.GLOBAL,
+    smooth: Annotated[
+        SmoothingName | None, typer.Option(help="Smoothing along the content's edges.  [default: the method's]")
+    ] = None,
     size: Annotated[int | None, typer.Option(help="Long side of the result in pixels.  [default: native]")] = None,
     style_size: Annotated[
         int | None, typer.Option(help="Long side at which styles are seen.  [default: native, at most 1024]")
@@ -119,6 +166,10 @@ def transfer(
         "size": size,
         "style_size": style_size,
         "seed": seed,
+        "sites": None if sites is None else sites.split(","),
+        "smooth": smooth.value if smooth else None,
+        "missing": missing.value,
+        "auto_regions": auto_regions,
     }
     from universal_style.images import check_writable, output_format
     from universal_style.request import Request
@@ -132,11 +183,20 @@ def transfer(
 
     with _progress(quiet) as show:
         stylizer = Stylizer(method.value, device=device.value, dtype=dtype.value, decoders=decoders)
-        image, facts = stylizer.run(content, *styles, progress=show, **options)
+        image, facts = stylizer.run(
+            content,
+            *styles,
+            content_mask=content_mask,
+            style_masks=style_mask or (),
+            progress=show,
+            **options,
+        )
         image.write(output)
     if report is not None:
         _write_text(report, json.dumps(asdict(facts) | {"content": str(content), "output": str(output)}, indent=2))
     if not quiet:
+        for line in facts.notes:
+            console.print(line, highlight=False)
         seconds = sum(facts.seconds.values())
         console.print(f"{output}  {image.width}×{image.height}  {seconds:.1f} s", highlight=False)
 
@@ -174,6 +234,9 @@ def train_decoders(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for checkpoints, card and curves.")],
     styles: Annotated[Path | None, typer.Option(help="Folder of style pictures.  [default: the same pictures]")] = None,
     held_out: Annotated[Path | None, typer.Option(help="Folder to measure on.  [default: every 50th picture]")] = None,
+    pooling: Annotated[
+        PoolingName, typer.Option(help="nearest for wct, index for photo-wct, haar-sum and haar-cat5 for wct2.")
+    ] = PoolingName.NEAREST,
     levels: Annotated[str, typer.Option(help="Which decoders, in this order.")] = "1,2,3,4,5",
     steps: Annotated[str, typer.Option(help="Gradient steps, one number for all levels or one for each.")] = "20000",
     side: Annotated[int, typer.Option(help="Side of the square crops in pixels, a multiple of 16.")] = 192,
@@ -210,6 +273,7 @@ def train_decoders(
         output=output,
         styles=styles,
         held_out=held_out,
+        pooling=pooling.value,
         levels=chosen,
         steps=budget if len(budget) > 1 else budget * len(chosen),
         side=side,
@@ -230,6 +294,63 @@ def train_decoders(
             show(event)
     if not quiet:
         console.print(f"checkpoints, card and curves: {output}", highlight=False)
+
+
+@app.command()
+def evaluate(
+    pairs: Annotated[Path, typer.Argument(help="Folder with content/, style/ and, if any, content_seg/, style_seg/.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for results, table, JSON and plot.")],
+    contenders: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--method",
+            "-m",
+            help="METHOD[,key=value…] such as photo-wct,smooth=guided, or NAME=FOLDER with results; once for each.  "
+            "[default: wct, photo-wct and wct2]",
+        ),
+    ] = None,
+    device: Device = DeviceName.AUTO,
+    dtype: Dtype = DtypeName.AUTO,
+    quiet: Quiet = False,
+) -> None:
+    """Judge methods over a folder of pairs: structure kept, style reached, seconds, memory."""
+    try:
+        import matplotlib  # noqa: F401 (asked for before hours of work, not after)
+    except ModuleNotFoundError as error:
+        raise OptionError(
+            "evaluate draws with matplotlib; install it: pip install 'universal-style[training]'"
+        ) from error
+    from universal_style.evaluation import (
+        Contender,
+        Score,
+        Summary,
+        as_json,
+        as_table,
+        draw_scatter,
+        pairs_in,
+    )
+    from universal_style.evaluation import evaluate as judged
+    from universal_style.images import make_folder
+
+    chosen = [Contender.of(text) for text in contenders or ("wct", "photo-wct", "wct2")]
+    found = pairs_in(pairs)
+    make_folder(output)
+    scores: list[Score] = []
+    summaries: list[Summary] = []
+    with _progress(quiet) as show:
+        total = len(chosen) * len(found)
+        for event in judged(chosen, found, output, device.value, dtype.value):
+            if isinstance(event, Summary):
+                summaries.append(event)
+                continue
+            scores.append(event)
+            show(f"{event.contender}  {event.pair}", len(scores), total)
+    _write_text(output / "evaluation.json", as_json(scores, summaries))
+    table = as_table(summaries)
+    _write_text(output / "evaluation.md", table)
+    draw_scatter(output / "evaluation.png", scores, summaries)
+    if not quiet:
+        console.print(table, highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -332,16 +453,8 @@ def _numbers(name: str, text: str, kind: Callable[[str], Any]) -> list[Any]:
 
 
 def _write_text(path: Path, text: str) -> None:
-    from universal_style.errors import OutputError
-
-    temporary = path.with_name(f".{path.name}.partial")
-    try:
+    with replacing(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written ({error.strerror}); choose another place") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager

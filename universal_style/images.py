@@ -21,6 +21,7 @@ from PIL import ImageCms, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torchvision.io import ImageReadMode, decode_image
 
+from universal_style.atomic import replacing
 from universal_style.errors import InputError, OptionError, OutputError
 
 Source = Union[str, os.PathLike[str], Pillow.Image, NDArray[Any], Tensor, "Image"]
@@ -143,23 +144,15 @@ class Image:
         """
         path = Path(path)
         form = output_format(path)
-        temporary = path.with_name(f".{path.name}.partial")
-        try:
-            with temporary.open("wb") as stream:
-                if self.bits == 16 and form in DEEP_FORMATS and not self.profile:
-                    self._write_deep(stream, form)
-                else:
-                    picture = self.pillow()
-                    if form in OPAQUE_FORMATS and self.alpha is not None:
-                        ground = Pillow.new("RGBA", picture.size, "white")
-                        picture = Pillow.alpha_composite(ground, picture).convert("RGB")
-                    options = SAVE_OPTIONS.get(form, {})
-                    picture.save(stream, form, icc_profile=self.profile or None, **options)
-            temporary.replace(path)
-        except OSError as error:
-            raise OutputError(f"{path} cannot be written ({error.strerror or error}); choose another place") from error
-        finally:
-            temporary.unlink(missing_ok=True)
+        with replacing(path) as temporary, temporary.open("wb") as stream:
+            if self.bits == 16 and form in DEEP_FORMATS and not self.profile:
+                self._write_deep(stream, form)
+                return
+            picture = self.pillow()
+            if form in OPAQUE_FORMATS and self.alpha is not None:
+                ground = Pillow.new("RGBA", picture.size, "white")
+                picture = Pillow.alpha_composite(ground, picture).convert("RGB")
+            picture.save(stream, form, icc_profile=self.profile or None, **SAVE_OPTIONS.get(form, {}))
 
     def _write_deep(self, stream: io.BufferedWriter, form: str) -> None:
         planes = [self.pixels] if self.alpha is None else [self.pixels, self.alpha[:, :, None]]
@@ -198,6 +191,18 @@ def check_writable(path: Path) -> None:
         raise OutputError(f"output folder {folder} does not exist; create it or choose another")
     if not os.access(folder, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
         raise OutputError(f"output {path} is not writable; choose another place or change its permissions")
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder for results, with those above it, unless it is there.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"output folder {path} cannot be made ({error.strerror}); choose another place") from error
 
 
 def _read_file(path: Path) -> Image:

@@ -28,6 +28,15 @@ def covariance_distance(result: Moments, style: Moments) -> float:
     return _relative(result.covariance.cpu().numpy(), style.covariance.cpu().numpy())
 
 
+def gram_distance(result: Moments, style: Moments) -> float:
+    """Give the Frobenius distance of Gram matrices (mean of x xᵀ over columns) relative to the style's, 0 for equal.
+
+    Source: Gatys et al. 2016, equation 3, over the number of columns.
+    """
+    given, wanted = ((m.scatter / m.count.clamp(min=1) + m.mean.outer(m.mean)).cpu().numpy() for m in (result, style))
+    return _relative(given, wanted)
+
+
 def mean_distance(result: Moments, style: Moments) -> float:
     """Give the Euclidean distance of feature means relative to the style's, 0 for equal."""
     return _relative(result.mean.cpu().numpy(), style.mean.cpu().numpy())
@@ -65,10 +74,16 @@ def ssim(result: Float[np.ndarray, "h w"], reference: Float[np.ndarray, "h w"]) 
     return float(np.mean(similarity / ((mean_a**2 + mean_b**2 + first) * (var_a + var_b + second))))
 
 
+def luma(pixels: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w"]:
+    """Give the luma (Rec. 601) of sRGB pixels."""
+    plane: Float[np.ndarray, "h w"] = pixels.astype(np.float64) @ np.array(LUMA)
+    return plane
+
+
 def edges(pixels: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w"]:
     """Give the Sobel gradient magnitude of the luma, scaled so that a step from black to white is 1."""
-    luma = pixels.astype(np.float64) @ np.array(LUMA)
-    magnitude: Float[np.ndarray, "h w"] = np.hypot(ndimage.sobel(luma, 0), ndimage.sobel(luma, 1)) / 4
+    plane = luma(pixels)
+    magnitude: Float[np.ndarray, "h w"] = np.hypot(ndimage.sobel(plane, 0), ndimage.sobel(plane, 1)) / 4
     return magnitude
 
 

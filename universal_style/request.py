@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from universal_style.errors import OptionError
-from universal_style.methods import Method, method_named
-from universal_style.networks.stage import site_at
+from universal_style.methods import PLACES, Method, StagePlan, method_named
+from universal_style.regions import FEWEST_CLUSTERS, MISSING, MOST_CLUSTERS
+from universal_style.smoothing import Smoothing, smoothing_named
 from universal_style.transforms import Transform, transform_named
 
 LONGEST_SIDE = 100_000
@@ -19,10 +20,15 @@ class Request:
 
     Attributes:
         method: the row of the methods table.
-        levels: stages in the order in which they run.
-        alphas: strength by site name, 0 to 1.
+        levels: those that are edited, in order.
+        places: where on the walk features are edited, of `PLACES`.
+        stages: in the order in which they run.
+        alphas: strength by level, 0 to 1.
         transform: of the features.
+        smoothing: of the result.
         weights: one per style, summing to 1.
+        missing: what happens to a region without a counterpart, of `MISSING`.
+        auto_regions: number of regions to find in the pictures themselves; 0 finds none.
         size: long side of the result in pixels; None keeps the content's.
         style_size: long side at which styles are observed; None takes the default of `Stylizer`.
         seed: of everything random.
@@ -30,9 +36,14 @@ class Request:
 
     method: Method
     levels: tuple[int, ...]
-    alphas: Mapping[str, float]
+    places: tuple[str, ...]
+    stages: tuple[StagePlan, ...]
+    alphas: Mapping[int, float]
     transform: Transform
+    smoothing: Smoothing
     weights: tuple[float, ...]
+    missing: str = "global"
+    auto_regions: int = 0
     size: int | None = None
     style_size: int | None = None
     seed: int = 0
@@ -45,8 +56,12 @@ class Request:
         styles: int = 1,
         alpha: float | Sequence[float] = 1.0,
         levels: Sequence[int] | None = None,
+        sites: Sequence[str] | None = None,
         transform: str | None = None,
+        smooth: str | None = None,
         style_weights: Sequence[float] | None = None,
+        missing: str = "global",
+        auto_regions: int = 0,
         size: int | None = None,
         style_size: int | None = None,
         seed: int = 0,
@@ -56,19 +71,36 @@ class Request:
         Args:
             styles: how many styles there will be.
             alpha: 0 to 1, for all levels or one for each of `levels`.
-            levels: stages in order; the method's own when left out.
+            levels: those to edit, in order; the method's own when left out.
+            sites: where on the walk to edit, of encoder, skip and decoder; the method's own when left out.
+            transform: its name; the method's own when left out.
+            smooth: name of the smoothing; the method's own when left out.
+            missing: what happens to a region without a counterpart: global, nearest or keep.
+            auto_regions: 0, or the number of regions to find.
             style_weights: one non-negative number per style, not all zero; they are scaled to sum to 1.
 
         Raises:
             OptionError: an option is out of range or contradicts another.
         """
         row = method_named(method)
-        chosen = row.cascade if levels is None else _levels(levels, row)
+        chosen = row.usual_levels if levels is None else _levels(levels, row)
+        places = row.usual_places if sites is None else _places(sites, row)
+        if missing not in MISSING:
+            raise OptionError(f"missing {missing!r} is unknown; use one of {', '.join(MISSING)}")
+        if auto_regions and not FEWEST_CLUSTERS <= auto_regions <= MOST_CLUSTERS:
+            raise OptionError(
+                f"auto-regions {auto_regions} is out of range; it lies between {FEWEST_CLUSTERS} and {MOST_CLUSTERS}"
+            )
         return cls(
             method=row,
             levels=chosen,
+            places=places,
+            stages=row.arrangement(chosen, places, row.pooling),
             alphas=_alphas(alpha, chosen, row),
             transform=row.transform if transform is None else transform_named(transform),
+            smoothing=row.smoothing if smooth is None else smoothing_named(smooth),
+            missing=missing,
+            auto_regions=auto_regions,
             weights=_weights(style_weights, styles),
             size=_side("size", size),
             style_size=_side("style-size", style_size),
@@ -88,7 +120,18 @@ def _levels(levels: Sequence[int], method: Method) -> tuple[int, ...]:
     return tuple(levels)
 
 
-def _alphas(alpha: float | Sequence[float], levels: tuple[int, ...], method: Method) -> dict[str, float]:
+def _places(places: Sequence[str], method: Method) -> tuple[str, ...]:
+    if not places:
+        raise OptionError(f"no site given; method {method.name} has the sites {', '.join(method.places)}")
+    for place in places:
+        if place not in PLACES:
+            raise OptionError(f"site {place!r} is unknown; use one or more of {', '.join(PLACES)}")
+        if place not in method.places:
+            raise OptionError(f"method {method.name} has no site {place}; it has {', '.join(method.places)}")
+    return tuple(place for place in PLACES if place in places)
+
+
+def _alphas(alpha: float | Sequence[float], levels: tuple[int, ...], method: Method) -> dict[int, float]:
     given = [float(a) for a in alpha] if isinstance(alpha, Sequence) else [float(alpha)] * len(levels)
     if len(given) == 1:
         given = given * len(levels)
@@ -97,7 +140,7 @@ def _alphas(alpha: float | Sequence[float], levels: tuple[int, ...], method: Met
     for value in given:
         if not 0 <= value <= 1:
             raise OptionError(f"alpha {value:g} is out of range; it lies between 0 (content) and 1 (style)")
-    return {site_at(level).name: value * method.strengths[level] for level, value in zip(levels, given, strict=True)}
+    return {level: value * method.strengths[level] for level, value in zip(levels, given, strict=True)}
 
 
 def _weights(weights: Sequence[float] | None, styles: int) -> tuple[float, ...]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import ChainMap
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,15 +13,34 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from universal_style.atomic import replacing
+from universal_style.devices import backend_named
 from universal_style.drivers.whole import grown, observe
 from universal_style.errors import InputError, OutputError
+from universal_style.images import Image, Source
 from universal_style.moments import Moments, merge_all
-from universal_style.networks.pooling import NearestPooling
-from universal_style.networks.stage import climb
+from universal_style.networks.checkpoints import bundled_folder, load_encoder
+from universal_style.networks.pooling import HaarSumPooling, NearestPooling
+from universal_style.networks.stage import Ascent, Site, Walker, to_precision
 from universal_style.networks.vgg import LEVELS, Encoder, stride_at
+from universal_style.regions import LabelMap
 
 PRESET_KIND = "universal-style preset"
-PRESET_VERSION = "1"
+PRESET_VERSION = "2"
+
+
+STYLE_LONG_SIDE = 1024
+"""Styles are observed at their own size, but no larger than this long side in pixels unless asked."""
+
+
+def scaled_style(image: Image, style_size: int | None) -> Image:
+    """Give a style picture at the size at which it is observed."""
+    return image.scaled_to(style_size or min(STYLE_LONG_SIDE, max(image.height, image.width)))
+
+
+def every_ascent(encoder: Encoder) -> list[Walker]:
+    """Give the walks that see what any method needs: to relu5_1 by maxima, to relu4_1 by Haar averages."""
+    return [Ascent(encoder, NearestPooling(), 5), Ascent(encoder, HaarSumPooling(), 4)]
 
 
 @dataclass(frozen=True)
@@ -28,7 +48,7 @@ class Style:
     """The moments of a style at each site; all that the closed-form methods need of it.
 
     Attributes:
-        moments: by site name, relu1_1 … relu5_1.
+        moments: by key of the site: `max/relu1_1` … `max/relu5_1`, `haar/relu1_1`, `haar/pool1_lh` and so on.
         name: for reports.
     """
 
@@ -36,19 +56,72 @@ class Style:
     name: str = "style"
 
     @classmethod
-    def of_pixels(cls, encoder: Encoder, pictures: Iterable[Float[Tensor, "1 3 h w"]], name: str = "style") -> Style:
-        """Observe pictures together as one style, all levels in one pass of the encoder over each."""
-        pooling, stride = NearestPooling(), stride_at(LEVELS[-1])
-        seen = [
-            observe(climb(encoder, pooling, grown(pixels, stride), LEVELS[-1]), *pixels.shape[2:])
-            for pixels in pictures
-        ]
-        return cls({site: merge_all(m[site] for m in seen) for site in seen[0]}, name)
+    def from_images(
+        cls,
+        *images: Source,
+        style_size: int | None = None,
+        device: str = "auto",
+        dtype: str = "auto",
+        name: str = "style",
+    ) -> Style:
+        """Observe one or several pictures together as one style, for every method.
+
+        Args:
+            images: paths, Pillow images, arrays or tensors.
+            style_size: long side in pixels; left out, a picture's own size up to `STYLE_LONG_SIDE`.
+            device: auto, cpu, cuda or mps.
+            dtype: auto, float32, bfloat16 or float16, of the encoder.
+
+        Raises:
+            InputError: no picture is given, or one cannot be used.
+        """
+        if not images:
+            raise InputError("no picture given; a style is made from at least one")
+        backend = backend_named(device, dtype)
+        encoder, _ = load_encoder(bundled_folder())
+        to_precision(encoder, backend.device, backend.dtype)
+        walks, parts = every_ascent(encoder), []
+        for image in images:
+            picture = scaled_style(Image.of(image), style_size)
+            uniform = LabelMap.uniform(picture.height, picture.width)
+            parts += cls.of_regions(picture.tensor(backend.device), walks, uniform, name)
+        return parts[0].merge(*parts[1:])
+
+    @classmethod
+    def of_regions(
+        cls,
+        pixels: Float[Tensor, "1 3 h w"],
+        walks: Sequence[Walker],
+        regions: LabelMap,
+        name: str = "style",
+    ) -> list[Style]:
+        """Observe each region of a picture as a style, in the order of the labels.
+
+        Args:
+            walks: those to take over the picture, grown to multiples of the deepest stride.
+            regions: of the picture, of the same size.
+        """
+        fitting = grown(pixels, stride_at(LEVELS[-1]))
+        seen = [observe(walk.walk(fitting), regions) for walk in walks]
+        return [cls(dict(ChainMap(*parts)), name) for parts in zip(*seen, strict=True)]
+
+    def at(self, site: Site) -> Moments:
+        """Give the moments at a site.
+
+        Raises:
+            InputError: the style was not observed there.
+        """
+        if site.key not in self.moments:
+            raise InputError(
+                f"{self.name} holds no moments of {site.key}; give the picture itself, or save the preset anew"
+            )
+        return self.moments[site.key]
 
     def merge(self, *others: Style) -> Style:
         """Join with other styles as if all their pictures had been observed together."""
         every = [self, *others]
-        return Style({site: merge_all(s.moments[site] for s in every) for site in self.moments}, self.name)
+        shared = [key for key in self.moments if all(key in style.moments for style in others)]
+        return Style({key: merge_all(style.moments[key] for style in every) for key in shared}, self.name)
 
     def to(self, device: torch.device | str) -> Style:
         """Move to a device."""
@@ -66,14 +139,11 @@ class Style:
             tensors[f"{site}.count"] = moments.count.cpu()
             tensors[f"{site}.mean"] = moments.mean.cpu()
             tensors[f"{site}.scatter"] = moments.scatter.float().cpu()
-        temporary = path.with_name(path.name + ".partial")
         metadata = {"kind": PRESET_KIND, "version": PRESET_VERSION, "name": self.name}
         try:
-            save_file(tensors, temporary, metadata)
-            temporary.chmod(0o644)
-            temporary.replace(path)
-        except (OSError, SafetensorError) as error:
-            temporary.unlink(missing_ok=True)
+            with replacing(path) as temporary:
+                save_file(tensors, temporary, metadata)
+        except SafetensorError as error:
             raise OutputError(f"{path} cannot be written ({error}); choose another place") from error
 
     @classmethod

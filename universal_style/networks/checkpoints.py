@@ -11,19 +11,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from universal_style.atomic import replacing
 from universal_style.errors import CheckpointError
 from universal_style.networks.decoder import Decoder
+from universal_style.networks.pooling import Pooling
 from universal_style.networks.vgg import LEVELS, Encoder
 
 SUMS = "SHA256SUMS"
 ENCODER = "encoder-vgg19-normalised"
 SCALE = ".scale"
-INT8_STEPS = 127
+"""Suffix of the entry that holds the scales of an int8 weight, one per output channel."""
 
 
 def decoder_name(pooling: str, level: int) -> str:
@@ -96,29 +97,12 @@ def write_checkpoint(folder: Path, name: str, stored: Mapping[str, Tensor], meta
     """Write a network's file and its line in `SHA256SUMS`, both atomically."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.safetensors"
-    temporary = path.with_name(path.name + ".partial")
-    save_file({key: value.contiguous() for key, value in stored.items()}, temporary, dict(metadata))
-    temporary.chmod(0o644)
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        save_file({key: value.contiguous() for key, value in stored.items()}, temporary, dict(metadata))
     sums = _read_sums(folder) | {path.name: sha256(path)}
-    temporary = folder / f"{SUMS}.partial"
-    temporary.write_text("".join(f"{digest}  {file}\n" for file, digest in sorted(sums.items())))
-    temporary.replace(folder / SUMS)
+    with replacing(folder / SUMS) as temporary:
+        temporary.write_text("".join(f"{digest}  {file}\n" for file, digest in sorted(sums.items())))
     return path
-
-
-def quantised(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Store weights as int8 with a float32 scale per output channel; biases stay float32."""
-    stored: dict[str, Tensor] = {}
-    for name, value in parameters.items():
-        if not name.endswith(".weight"):
-            stored[name] = value.detach().float().cpu()
-            continue
-        flat = value.detach().float().cpu().flatten(1)
-        scale = flat.abs().amax(dim=1).clamp(min=1e-12) / INT8_STEPS
-        stored[name] = (flat / scale[:, None]).round().to(torch.int8).reshape(value.shape)
-        stored[name + SCALE] = scale
-    return stored
 
 
 def load_encoder(folder: Path, level: int = LEVELS[-1]) -> tuple[Encoder, Checkpoint]:
@@ -132,15 +116,16 @@ def load_encoder(folder: Path, level: int = LEVELS[-1]) -> tuple[Encoder, Checkp
     return encoder.eval(), checkpoint
 
 
-def load_decoder(folder: Path, pooling: str, level: int) -> tuple[Decoder, Checkpoint]:
+def load_decoder(folder: Path, pooling: Pooling, level: int) -> tuple[Decoder, Checkpoint]:
     """Load the mirror decoder of a level."""
-    checkpoint = read_checkpoint(folder, decoder_name(pooling, level))
+    checkpoint = read_checkpoint(folder, decoder_name(pooling.name, level))
     found = checkpoint.metadata.get("pooling"), checkpoint.metadata.get("level")
-    if found != (pooling, str(level)):
+    if found != (pooling.name, str(level)):
         raise CheckpointError(
-            f"{checkpoint.path} says pooling {found[0]}, level {found[1]}, needed is {pooling}, {level}; reinstall it"
+            f"{checkpoint.path} says pooling {found[0]}, level {found[1]}, "
+            f"needed is {pooling.name}, {level}; reinstall it"
         )
-    decoder = Decoder(level)
+    decoder = Decoder(level, pooling.widening)
     try:
         decoder.load_plain(dict(checkpoint.tensors))
     except (KeyError, RuntimeError) as error:

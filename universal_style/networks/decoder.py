@@ -13,16 +13,20 @@ from universal_style.networks.vgg import ReflectionConvolution, block_convolutio
 
 
 class DecoderBlock(nn.Module):
-    """The layers from relu{level}_1 back to relu{level-1}_1 (or the pixels), named after those that they mirror."""
+    """The layers from relu{level}_1 back to relu{level-1}_1 (or the pixels), named after those that they mirror.
 
-    def __init__(self, level: int) -> None:
+    Args:
+        widening: channels that the pooling brings up for each one that goes in.
+    """
+
+    def __init__(self, level: int, widening: int = 1) -> None:
         super().__init__()
         self.level = level
         self.names = list(reversed(block_convolutions(level)))
         shapes = convolutions()
-        for name in self.names:
+        for position, name in enumerate(self.names):
             into, out_of = shapes[name]
-            self.add_module(name, ReflectionConvolution(out_of, into))
+            self.add_module(name, ReflectionConvolution(out_of * widening if position == 1 else out_of, into))
 
     def steps(
         self, features: Float[Tensor, "n c h w"], kept: Kept, pooling: Pooling
@@ -46,12 +50,17 @@ class Decoder(nn.Module):
     """The mirror of the encoder from relu{level}_1 down to RGB pixels (about [0, 1], not clipped).
 
     Source: Li et al. 2017, section 3.1: symmetrical to VGG-19 up to the level, pooling replaced by up-sampling.
+
+    Args:
+        level: relu{level}_1 is decoded.
+        widening: of the pooling that it is used with.
     """
 
-    def __init__(self, level: int) -> None:
+    def __init__(self, level: int, widening: int = 1) -> None:
         super().__init__()
         self.level = level
-        self.blocks = cast(Sequence[DecoderBlock], nn.ModuleList(DecoderBlock(k) for k in range(level, 0, -1)))
+        blocks = nn.ModuleList(DecoderBlock(k, widening) for k in range(level, 0, -1))
+        self.blocks = cast(Sequence[DecoderBlock], blocks)
 
     def forward(
         self, features: Float[Tensor, "n c h w"], kept: list[Kept], pooling: Pooling

@@ -19,17 +19,36 @@ class Site:
     """A place on the walk where features may be edited.
 
     Attributes:
-        name: the layer, `relu4_1`.
+        name: the layer, `relu4_1`; a skip band, `pool3_lh`; or the decoder's counterpart of a layer, `decoder_relu3_1`.
+        family: networks that give the same features there share it: of poolings, or of one decoder.
+        level: the k of relu{k}_1, pool{k} or decoder_relu{k}_1.
         stride: pixels from one column to the next.
     """
 
     name: str
+    family: str
+    level: int
     stride: int
 
+    @property
+    def key(self) -> str:
+        """Names the features seen here, in a style's moments."""
+        return f"{self.family}/{self.name}"
 
-def site_at(level: int) -> Site:
+
+def encoder_site(level: int, pooling: Pooling) -> Site:
     """Give the site relu{level}_1."""
-    return Site(f"relu{level}_1", stride_at(level))
+    return Site(f"relu{level}_1", pooling.family, level, stride_at(level))
+
+
+def skip_sites(level: int, pooling: Pooling) -> list[Site]:
+    """Give the sites of the bands that pool{level} keeps for the decoder."""
+    return [Site(f"pool{level}_{band}", pooling.family, level, stride_at(level + 1)) for band in pooling.bands]
+
+
+def decoder_site(level: int, pooling: Pooling) -> Site:
+    """Give the site where the decoder has come back to relu{level}_1."""
+    return Site(f"decoder_relu{level}_1", pooling.name, level, stride_at(level))
 
 
 Walk = Generator[tuple[Site, Tensor], Tensor, Tensor]
@@ -44,13 +63,13 @@ class Stage:
         encoder: frozen; may go deeper than this stage.
         decoder: from relu{level}_1.
         pooling: the pair of resamplings that both use.
-        levels: where features may be edited on the way up.
+        sites: those where features may be edited.
     """
 
     encoder: Encoder
     decoder: Decoder
     pooling: Pooling
-    levels: tuple[int, ...]
+    sites: frozenset[Site]
 
     @property
     def stride(self) -> int:
@@ -58,7 +77,7 @@ class Stage:
         return stride_at(self.decoder.level)
 
     def walk(self, pixels: Float[Tensor, "1 3 h w"]) -> Walk:
-        """Encode, offering the features at each site for editing, and decode.
+        """Encode, offering the features at each site for editing, and decode, offering there as well.
 
         Args:
             pixels: RGB in [0, 1]; height and width are multiples of `stride` and at least twice it.
@@ -67,21 +86,67 @@ class Stage:
             The decoded picture, (1, 3, h, w), float32, not clipped.
         """
         kept: list[Kept] = []
-        features = pixels
-        for block in self.encoder.blocks[: self.decoder.level]:
-            features = block(features, self.pooling, kept)
-            if block.level in self.levels:
-                features = yield site_at(block.level), features
-        picture: Tensor = self.decoder(features, kept, self.pooling)
-        return picture
+        ascent = climb(self.encoder, self.pooling, pixels, self.decoder.level, kept)
+        features = yield from self._offer(ascent)
+        for block in self.decoder.blocks:
+            features = block(features, kept[block.level - 1], self.pooling)
+            if block.level > 1 and (site := decoder_site(block.level - 1, self.pooling)) in self.sites:
+                features = yield site, features
+        return features
+
+    def _offer(self, walk: Walk) -> Walk:
+        """Hand on those stops of a walk that are sites of this stage."""
+        try:
+            site, features = next(walk)
+            while True:
+                if site in self.sites:
+                    features = yield site, features
+                site, features = walk.send(features)
+        except StopIteration as end:
+            deepest: Tensor = end.value
+            return deepest
 
 
-def climb(encoder: Encoder, pooling: Pooling, pixels: Float[Tensor, "1 3 h w"], level: int) -> Walk:
-    """Walk up only: every level is a site, nothing is decoded and the pixels come back unchanged."""
-    features = pixels
+def climb(
+    encoder: Encoder, pooling: Pooling, pixels: Float[Tensor, "1 3 h w"], level: int, kept: list[Kept] | None = None
+) -> Walk:
+    """Walk up only: every level and every band kept on the way is a site; returns relu{level}_1.
+
+    Args:
+        kept: receives what the pooling of each block keeps, as edited, for a decoder.
+    """
+    features, kept = pixels, [] if kept is None else kept
     for block in encoder.blocks[:level]:
-        features = yield site_at(block.level), block(features, pooling, [])
-    return pixels
+        features = block(features, pooling, kept)
+        bands = list(kept[-1])
+        for number, site in enumerate(skip_sites(block.level - 1, pooling) if block.level > 1 else []):
+            bands[number] = yield site, bands[number]
+        kept[-1] = tuple(bands)
+        features = yield encoder_site(block.level, pooling), features
+    return features
+
+
+@dataclass(frozen=True)
+class Ascent:
+    """The way up alone, as far as a level.
+
+    Attributes:
+        encoder: frozen.
+        pooling: of the way up.
+        level: the last that is seen.
+    """
+
+    encoder: Encoder
+    pooling: Pooling
+    level: int
+
+    def walk(self, pixels: Float[Tensor, "1 3 h w"]) -> Walk:
+        """Offer every level and every band kept on the way; height and width are multiples of the deepest stride."""
+        return climb(self.encoder, self.pooling, pixels, self.level)
+
+
+Walker = Stage | Ascent
+"""What can take a walk over a picture."""
 
 
 def to_precision(network: torch.nn.Module, device: torch.device, dtype: torch.dtype) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,11 +11,13 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from universal_style.networks.checkpoints import decoder_name, load_decoder, quantised, write_checkpoint
+from universal_style.atomic import replacing
+from universal_style.networks.checkpoints import decoder_name, load_decoder, write_checkpoint
 from universal_style.networks.decoder import Decoder
 from universal_style.networks.pooling import Pooling
 from universal_style.networks.vgg import Encoder
 from universal_style.training.loop import Recipe, TrainingState, mean_psnr
+from universal_style.training.rounding import rounded
 
 CARD = "README.md"
 CURVES = "training-curves.png"
@@ -48,18 +50,23 @@ def export_decoder(
     state: TrainingState,
     recipe: Recipe,
     held_out: Sequence[Tensor],
+    calibration: Iterable[Tensor],
     facts: Mapping[str, str],
 ) -> Exported:
     """Write a decoder's checkpoint, choosing int8 where held-out PSNR allows it.
 
     Args:
+        calibration: pixels (n, 3, h, w) by whose features the weights are rounded.
         facts: of the training, for the metadata: data, commit and the like.
     """
     average: Decoder = state.average
     psnr = mean_psnr(encoder, average, pooling, held_out)
     plain = {name: value.detach().float().cpu() for name, value in average.plain().items()}
     name = decoder_name(pooling.name, recipe.level)
-    forms = {"int8": quantised(plain), "float16": {key: value.half() for key, value in plain.items()}}
+    forms = {
+        "int8": rounded(average, encoder, pooling, calibration),
+        "float16": {key: value.half() for key, value in plain.items()},
+    }
     for storage, stored in forms.items():
         metadata = {
             "kind": "decoder",
@@ -72,7 +79,7 @@ def export_decoder(
             **facts,
         }
         path = write_checkpoint(folder, name, stored, metadata)
-        decoder, _ = load_decoder(folder, pooling.name, recipe.level)
+        decoder, _ = load_decoder(folder, pooling, recipe.level)
         read_back = decoder.to(next(average.parameters()).device).to(memory_format=torch.channels_last)
         kept = mean_psnr(encoder, read_back, pooling, held_out)
         if psnr - kept <= LARGEST_LOSS:
@@ -92,9 +99,8 @@ def draw_curves(path: Path, curves: Mapping[str, Sequence[tuple[int, float, floa
         axes.set_ylabel("held-out PSNR, dB")
         axes.grid(alpha=0.25)
         axes.legend(frameon=False, loc="lower right")
-        temporary = path.with_name(path.name + ".partial")
-        figure.savefig(temporary, dpi=110, format="png")
-    temporary.replace(path)
+        with replacing(path) as temporary:
+            figure.savefig(temporary, dpi=110, format="png")
 
 
 def write_card(path: Path, exported: Exported, recipe: Recipe, state: TrainingState, facts: Mapping[str, str]) -> None:
@@ -114,6 +120,5 @@ def write_card(path: Path, exported: Exported, recipe: Recipe, state: TrainingSt
     head, *sections = old.split("\n## ")
     kept = [section for section in sections if section.splitlines()[0] != name]
     sections = sorted([*(f"## {section.strip()}\n" for section in kept), "\n".join(lines)])
-    temporary = path.with_name(path.name + ".partial")
-    temporary.write_text("\n".join([(head or HEAD).strip() + "\n", *sections]), encoding="utf-8")
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_text("\n".join([(head or HEAD).strip() + "\n", *sections]), encoding="utf-8")

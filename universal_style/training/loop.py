@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.utils import parametrize
 from torch.utils.data import DataLoader
 
+from universal_style.atomic import replacing
 from universal_style.errors import CheckpointError
 from universal_style.networks.decoder import Decoder
 from universal_style.networks.pooling import Pooling
@@ -43,6 +44,7 @@ class Recipe:
 
     Attributes:
         level: relu{level}_1 is decoded.
+        edited: levels at which the decoder's stage edits features, as its method does.
         steps: gradient steps in all; 0 keeps the warm start.
         plain: crops per step that are reconstructed as they are.
         transformed: crops per step whose features are transformed first.
@@ -54,6 +56,7 @@ class Recipe:
     """
 
     level: int
+    edited: tuple[int, ...]
     steps: int
     plain: int = 4
     transformed: int = 2
@@ -105,19 +108,18 @@ class TrainingState:
 
     def save(self, path: Path, recipe: Recipe) -> None:
         """Write atomically."""
-        temporary = path.with_name(path.name + ".partial")
-        torch.save(
-            {
-                "decoder": self.decoder.state_dict(),
-                "average": self.average.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "step": self.step,
-                "curve": self.curve,
-                "recipe": asdict(recipe),
-            },
-            temporary,
-        )
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            torch.save(
+                {
+                    "decoder": self.decoder.state_dict(),
+                    "average": self.average.state_dict(),
+                    "optimizer": self.optimizer.state_dict(),
+                    "step": self.step,
+                    "curve": self.curve,
+                    "recipe": asdict(recipe),
+                },
+                temporary,
+            )
 
     def load(self, path: Path, recipe: Recipe) -> None:
         """Take over a saved state.
@@ -141,7 +143,7 @@ class TrainingState:
 @torch.no_grad()
 def mean_psnr(encoder: Encoder, decoder: Decoder, pooling: Pooling, pictures: Sequence[Tensor]) -> float:
     """Average the PSNR in dB of plain reconstructions, clipped to [0, 1], over pictures (1, 3, h, w)."""
-    objective = Objective(encoder, pooling, decoder.level, Weights())
+    objective = Objective(encoder, pooling, decoder.level, (decoder.level,), Weights())
     values = []
     for picture in pictures:
         kept, features = objective.climb(picture)
@@ -175,8 +177,9 @@ def train_decoder(
             fitted in closed form; all of them are when left out.
     """
     torch.manual_seed(recipe.seed)
-    decoder = Decoder(recipe.level).to(device).to(memory_format=torch.channels_last)
-    average = Decoder(recipe.level).to(device).to(memory_format=torch.channels_last).requires_grad_(False)
+    decoder = Decoder(recipe.level, pooling.widening).to(device).to(memory_format=torch.channels_last)
+    average = Decoder(recipe.level, pooling.widening).to(device).to(memory_format=torch.channels_last)
+    average.requires_grad_(False)
 
     def adam() -> torch.optim.Optimizer:
         groups = [
@@ -210,7 +213,7 @@ def train_decoder(
         state.save(state_path, recipe)
         yield Report("measure", 0, recipe.steps, psnr=psnr)
 
-    objective = Objective(encoder, pooling, recipe.level, recipe.weights)
+    objective = Objective(encoder, pooling, recipe.level, recipe.edited, recipe.weights)
     batches = Batches(pictures, styles, recipe.side, recipe.plain, recipe.transformed, recipe.seed)
     scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
     for batch in _stream(batches, state.step, recipe.steps, workers):

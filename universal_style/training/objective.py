@@ -69,12 +69,21 @@ class Objective:
 
     Source: Li et al. 2017, equation 1 (pixel and feature reconstruction).
     Departs: feature errors are relative to the features' norm, and decoders also see transformed features, whose
-        picture must encode back to them, have their moments, and blended ones of content and style at shallower levels.
+        picture must encode back to them, have their moments, and blended ones of content and style at levels that are
+        not edited.
+
+    Attributes:
+        encoder: frozen.
+        pooling: of the stage that the decoder is part of.
+        level: the decoder's.
+        edited: the levels at which that stage edits features, the decoder's own among them.
+        weights: of the terms.
     """
 
     encoder: Encoder
     pooling: Pooling
     level: int
+    edited: tuple[int, ...]
     weights: Weights
 
     @torch.no_grad()
@@ -82,17 +91,19 @@ class Objective:
         """Carry the features of one content onto one style, by a random transform and alpha."""
         rng = random.Random(seed)
         alpha, transform = rng.uniform(*ALPHA_RANGE), rng.choice(TRANSFORMS)
-        kept, of_content = self.climb(content)
         _, of_style = self.climb(style)
-        deepest = of_content[-1].float()
-        moments = [Moments.of(f[-1].float().transpose(0, 1).flatten(1)) for f in (of_content, of_style)]
-        carry = transform(*moments).blend(alpha)
-        aims = []
-        for c, s in zip(of_content[:-1], of_style[:-1], strict=True):
-            (mean_c, cov_c), (mean_s, cov_s) = column_moments(c), column_moments(s)
-            aims.append((torch.lerp(mean_c, mean_s, alpha), torch.lerp(cov_c, cov_s, alpha)))
-        carried = carry(deepest)
-        return Transformed(carried, kept, [*aims, column_moments(carried)])
+        kept: list[Kept] = []
+        features, aims = content, []
+        for block, wanted in zip(self.encoder.blocks, of_style, strict=False):
+            features = block(features, self.pooling, kept)
+            if block.level in self.edited:
+                moments = [Moments.of(f.float().transpose(0, 1).flatten(1)) for f in (features, wanted)]
+                features = transform(*moments).blend(alpha)(features.float())
+                aims.append(column_moments(features))
+            else:
+                (mean, covariance), (mean_s, covariance_s) = column_moments(features), column_moments(wanted)
+                aims.append((torch.lerp(mean, mean_s, alpha), torch.lerp(covariance, covariance_s, alpha)))
+        return Transformed(features, kept, aims)
 
     def __call__(
         self, decoder: Decoder, plain: Float[Tensor, "n 3 h w"], transformed: Transformed | None

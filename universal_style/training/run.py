@@ -15,22 +15,27 @@ from universal_style.devices import Backend, backend_named
 from universal_style.drivers.whole import grown
 from universal_style.errors import OptionError
 from universal_style.images import Image
-from universal_style.networks.checkpoints import bundled_folder, load_decoder, load_encoder
-from universal_style.networks.pooling import NearestPooling
+from universal_style.methods import METHODS
+from universal_style.networks.checkpoints import bundled_folder, decoder_name, load_decoder, load_encoder
+from universal_style.networks.decoder import Decoder
+from universal_style.networks.pooling import POOLINGS, HaarSumPooling, Pooling
 from universal_style.networks.vgg import LEVELS, stride_at
 from universal_style.training.export import CARD, CURVES, draw_curves, export_decoder, write_card
 from universal_style.training.loop import Recipe, Report, TrainingState, train_decoder
-from universal_style.training.pictures import pictures_in
+from universal_style.training.pictures import Batches, as_pixels, pictures_in
+from universal_style.training.warm_start import widened
 
 HELD_OUT_LONG_SIDE = 512
 HELD_OUT_EVERY = 50
 HELD_OUT_MOST = 20
+CALIBRATION_BATCHES = 12
 
 
 @dataclass(frozen=True)
 class Plan:
     """What to train, on what, where to write it."""
 
+    pooling: Pooling
     recipes: tuple[Recipe, ...]
     pictures: tuple[Path, ...]
     styles: tuple[Path, ...]
@@ -49,6 +54,7 @@ class Plan:
         output: Path,
         styles: Path | None,
         held_out: Path | None,
+        pooling: str,
         levels: Sequence[int],
         steps: Sequence[int],
         side: int,
@@ -70,6 +76,8 @@ class Plan:
             InputError: a folder holds no picture.
             OptionError: an option is out of range.
         """
+        if pooling not in POOLINGS:
+            raise OptionError(f"pooling {pooling!r} is unknown; use one of {', '.join(POOLINGS)}")
         for level in levels:
             if level not in LEVELS:
                 raise OptionError(f"level {level} is unknown; the encoder has {', '.join(map(str, LEVELS))}")
@@ -99,6 +107,7 @@ class Plan:
         recipes = tuple(
             Recipe(
                 level=level,
+                edited=edited_levels(POOLINGS[pooling], level),
                 steps=count,
                 plain=plain,
                 transformed=transformed,
@@ -111,6 +120,7 @@ class Plan:
             for level, count in zip(levels, steps, strict=True)
         )
         return cls(
+            pooling=POOLINGS[pooling],
             recipes=recipes,
             pictures=tuple(found),
             styles=tuple(pictures_in(styles)) if styles is not None else tuple(found),
@@ -136,7 +146,7 @@ def run(plan: Plan) -> Iterator[Event]:
     device = plan.backend.device
     encoder, _ = load_encoder(bundled_folder())
     encoder = encoder.to(device).to(memory_format=torch.channels_last)
-    pooling = NearestPooling()
+    pooling = plan.pooling
     plan.output.mkdir(parents=True, exist_ok=True)
     measured = [held_out_picture(path, device) for path in plan.held_out]
     facts = {
@@ -147,9 +157,9 @@ def run(plan: Plan) -> Iterator[Event]:
     starts = {}
     if plan.start is not None:
         for recipe in plan.recipes:
-            starts[recipe.level] = load_decoder(plan.start, pooling.name, recipe.level)[0].plain()
+            starts[recipe.level] = start_from(plan.start, pooling, recipe.level)
     for recipe in plan.recipes:
-        name = f"relu{recipe.level}_1"
+        name = decoder_name(pooling.name, recipe.level)
         state: TrainingState | None = None
         for event in train_decoder(
             encoder,
@@ -171,10 +181,40 @@ def run(plan: Plan) -> Iterator[Event]:
                 yield Event(name, event)
         assert state is not None  # the last event of train_decoder
         starts[recipe.level] = state.average.plain()  # the tail of the next deeper one
-        exported = export_decoder(plan.output, encoder, pooling, state, recipe, measured, facts)
+        exported = export_decoder(
+            plan.output, encoder, pooling, state, recipe, measured, calibration(plan, recipe), facts
+        )
         yield Event(name, Report("measure", state.step, recipe.steps, "written", psnr=exported.stored))
         write_card(plan.output / CARD, exported, recipe, state, facts)
         draw_curves(plan.output / CURVES, saved_curves(plan.output))
+
+
+def calibration(plan: Plan, recipe: Recipe) -> Iterator[Tensor]:
+    """Give the pixels by which a decoder is rounded: other crops of the training pictures."""
+    batches = Batches(plan.pictures, (), recipe.side, 4, 0, recipe.seed + 2)
+    return (as_pixels(batches[number].plain, plan.backend.device) for number in range(CALIBRATION_BATCHES))
+
+
+def edited_levels(pooling: Pooling, level: int) -> tuple[int, ...]:
+    """Say at which levels a method with this pooling edits features on the way up to a decoder's level."""
+    plans = [method.arrangement(method.levels, ("encoder",), method.pooling) for method in METHODS.values()]
+    for method, stages in zip(METHODS.values(), plans, strict=True):
+        for stage in stages:
+            if method.pooling.name == pooling.name and stage.level == level:
+                return tuple(sorted(site.level for site in stage.sites))
+    return (level,)
+
+
+def start_from(folder: Path, pooling: Pooling, level: int) -> dict[str, Tensor]:
+    """Read the decoder to go on from; without one by concatenation, the one by summation says the same, widened.
+
+    Raises:
+        CheckpointError: the folder holds neither.
+    """
+    narrow = HaarSumPooling()
+    if pooling.widening > 1 and not (folder / f"{decoder_name(pooling.name, level)}.safetensors").exists():
+        return widened(load_decoder(folder, narrow, level)[0].plain(), Decoder(level, pooling.widening))
+    return load_decoder(folder, pooling, level)[0].plain()
 
 
 def held_out_picture(path: Path, device: torch.device) -> Tensor:
@@ -188,7 +228,7 @@ def held_out_picture(path: Path, device: torch.device) -> Tensor:
 def saved_curves(folder: Path) -> dict[str, list[tuple[int, float, float]]]:
     """Collect the held-out curve of every training state in a folder."""
     curves = {}
-    for path in sorted(folder.glob("relu*_1.state")):
+    for path in sorted(folder.glob("decoder-*.state")):
         saved = torch.load(path, map_location="cpu", weights_only=True)
         curves[path.stem] = [tuple(point) for point in saved["curve"]]
     return curves

@@ -9,22 +9,23 @@ factored once, solves again. One regression per layer takes the place of thousan
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
 
 from universal_style.networks.decoder import Decoder, DecoderBlock
 from universal_style.networks.pooling import Kept, Pooling
 from universal_style.networks.vgg import Encoder, bias_of, convolution
+from universal_style.training.patches import patches_at, random_places, targets_at
 
 COLUMNS_PER_UNKNOWN = 12
 """Feature columns collected per unknown weight of an output channel; 1.1 GB for 512 channels."""
 COLUMNS_PER_PICTURE = 1500
 RIDGE = 1e-4
 """Ridge penalty relative to the mean diagonal of the normal matrix."""
+HAAR_BANDS = 4
 RELU_ROUNDS = 20
 """Rounds of the majorisation, with Nesterov's momentum."""
 
@@ -65,6 +66,26 @@ def regression_warm_start(
             yield name
 
 
+def widened(parameters: Mapping[str, Tensor], decoder: Decoder) -> dict[str, Tensor]:
+    """Turn a decoder for summed wavelet bands into one for concatenated bands that gives the same picture.
+
+    A convolution of a sum is the sum of the convolutions: each band gets the same weights. What else comes up beside
+    the bands, the features before pooling, gets none.
+
+    Args:
+        parameters: of the decoder for summed bands.
+        decoder: of the wider kind; only its shapes matter.
+    """
+    wide = {}
+    for name, wanted in decoder.plain().items():
+        value = parameters[name]
+        if wanted.shape != value.shape:
+            copies = [value] * HAAR_BANDS + [torch.zeros_like(value)] * (wanted.shape[1] // value.shape[1] - HAAR_BANDS)
+            value = torch.cat(copies, dim=1)
+        wide[name] = value
+    return wide
+
+
 def _fit(
     blocks: Sequence[DecoderBlock], name: str, encoder: Encoder, pooling: Pooling, source: Iterator[Tensor]
 ) -> None:
@@ -80,9 +101,10 @@ def _fit(
         for done in earlier:
             features = done(features, kept[done.level - 1], pooling)
         given = _given_to(block, name, features, kept[block.level - 1], pooling)
-        more_patches, more_targets = _sample_columns(given, inputs[name])
-        patches.append(more_patches)
-        targets.append(more_targets)
+        places = random_places(given, COLUMNS_PER_PICTURE)
+        more = patches_at(given, places)
+        patches.append(torch.cat([more, torch.ones_like(more[:1])]))  # with a row of ones for the bias
+        targets.append(targets_at(inputs[name], places))
     normal = _normal_matrix(patches)
     solution = _regress(patches, targets, normal, rounds=RELU_ROUNDS if name != "conv1_1" else 0)
     fitted.weight.copy_(solution[:-1].T.reshape(fitted.weight.shape))  # (9c + 1, d) -> (d, c, 3, 3)
@@ -91,18 +113,6 @@ def _fit(
 
 def _given_to(block: DecoderBlock, name: str, features: Tensor, kept: Kept, pooling: Pooling) -> Tensor:
     return next(given for step, given in block.steps(features, kept, pooling) if step == name)
-
-
-def _sample_columns(
-    given: Float[Tensor, "n c h w"], wanted: Float[Tensor, "n d h w"]
-) -> tuple[Float[Tensor, "unknowns m"], Float[Tensor, "d m"]]:
-    """Pick places at random: the 3×3 patches that the convolution sees there, with a row of ones, and the targets."""
-    padded = functional.pad(given.float(), (1, 1, 1, 1), mode="reflect")
-    patches = functional.unfold(padded.contiguous(), 3).transpose(0, 1)  # (n, 9c, hw) -> (9c, n, hw)
-    targets = wanted.float().flatten(2).transpose(0, 1)  # (n, d, h, w) -> (d, n, hw)
-    chosen = torch.randperm(patches.shape[2], device=given.device)[:COLUMNS_PER_PICTURE]
-    patches, targets = patches[:, :, chosen].flatten(1), targets[:, :, chosen].flatten(1)
-    return torch.cat([patches, torch.ones_like(patches[:1])]), targets
 
 
 def _normal_matrix(patches: Patches) -> Float[Tensor, "unknowns unknowns"]:
