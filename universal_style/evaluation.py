@@ -202,6 +202,7 @@ class Judge:
     def __init__(self) -> None:
         self.encoder, _ = load_encoder(bundled_folder(), max(JUDGED_LEVELS))
         self.encoder.to(memory_format=torch.channels_last)
+        self._styles: dict[str, list[Moments]] = {}
 
     def moments(self, picture: Image) -> list[Moments]:
         """Give the moments at the judged levels."""
@@ -220,7 +221,7 @@ class Judge:
     def score(
         self, contender: str, pair: str, content: Image, style: Image, result: Image, seconds: float | None
     ) -> Score:
-        """Judge a result; the content is scaled to its size.
+        """Judge a result; the content is scaled to its size, the style remembered by the name of the pair.
 
         Raises:
             InputError: the result has another shape than the content.
@@ -231,7 +232,9 @@ class Judge:
                 f"the result of {pair} in {contender} is {result.width}×{result.height}, its content "
                 f"{content.width}×{content.height}; results need the shape of their content"
             )
-        judged = list(zip(self.moments(result), self.moments(style), strict=True))
+        if pair not in self._styles:
+            self._styles[pair] = self.moments(style)
+        judged = list(zip(self.moments(result), self._styles[pair], strict=True))
         covariance = tuple(covariance_distance(*both) for both in judged)
         mean = tuple(mean_distance(*both) for both in judged)
         return Score(

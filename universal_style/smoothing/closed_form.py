@@ -37,8 +37,10 @@ class ClosedForm:
 
     Source: Li et al. 2018 (closed-form photorealistic stylisation), equations 8 to 10: R = (1 - β) (I - β S)⁻¹ Y with
         S = D^-½ W D^-½.
-    Departs: pixels at the border take part; the system is solved by conjugate gradients, not factored. The eigenvalues
-        of I - β S lie between 1 - β and 2, so the number of iterations is bounded whatever the size.
+    Departs: solved for D^½ R from D^½ Y, which is (I - β D⁻¹ W) R = (1 - β) Y. The two agree wherever D is constant,
+        which is everywhere but within two pixels of the border; there the paper's form darkens, since fewer windows
+        hold a pixel, and this one keeps flat colours flat. The system is solved by conjugate gradients, not factored:
+        the eigenvalues of I - β S lie between 1 - β and 2, so the number of iterations is bounded whatever the size.
 
     Attributes:
         beta: β, below 1: the nearer to 1, the smoother.
@@ -61,8 +63,10 @@ class ClosedForm:
         """
         height, width = result.shape[2:]
         wanted, seen = (at_least(picture.float(), SMALLEST_SIDE)[0] for picture in (result, guide))
-        solution = solve(Affinity.of(seen, self.epsilon), wanted, self.beta, self.tolerance)
-        return solution.values[None, :, :height, :width]
+        affinity = Affinity.of(seen, self.epsilon)
+        root = affinity.degrees.sqrt()
+        solution = solve(affinity, root * wanted, self.beta, self.tolerance)
+        return (solution.values / root)[None, :, :height, :width]
 
 
 def solve(affinity: Affinity, wanted: Float[Tensor, "c h w"], beta: float, tolerance: float) -> Solution:
