@@ -9,6 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from universal_style.smoothing.colour_factors import ColourFactors
+
 OFFSETS = tuple((dy, dx) for dy in range(3) for dx in range(-2, 3) if (dy, dx) >= (0, 0))
 """Half of the 5×5 neighbourhood, the pixel itself first; the other half is its mirror image."""
 WINDOW = tuple((y, x) for y in range(3) for x in range(3))
@@ -96,21 +98,14 @@ def _add_windows(sums: Tensor, guide: Float[Tensor, "3 g w"], rows: int, width: 
     """Add what the windows with their top in the first rows give to each pair of pixels."""
     taps = torch.stack([guide[:, y : y + rows, x : x + width - 2] for y, x in WINDOW])  # (9, 3, rows, width - 2)
     red, green, blue = (taps - taps.mean(0)).unbind(1)
-
-    def covariance(one: Tensor, other: Tensor) -> Tensor:
-        return (one * other).mean(0)
-
-    # Σ + ε/9 I = L D Lᵀ: y = L⁻¹ (I - μ), so that the quadratic form is Σ_c y_c y_c / D_c.
-    first = covariance(red, red) + damping
-    low21, low31 = covariance(green, red) / first, covariance(blue, red) / first
-    second = (covariance(green, green) + damping - low21 * low21 * first).clamp(min=damping)
-    low32 = (covariance(blue, green) - low31 * low21 * first) / second
-    third = covariance(blue, blue) + damping - low31 * low31 * first - low32 * low32 * second
-    green = green - low21 * red
-    blue = blue - low31 * red - low32 * green
+    pairs = ((red, red), (red, green), (red, blue), (green, green), (green, blue), (blue, blue))
+    rr, rg, rb, gg, gb, bb = ((one * other).mean(0) for one, other in pairs)
+    factors = ColourFactors.of((rr, rg, rb, gg, gb, bb), damping)
+    spreads = (factors.first, factors.second, factors.third)
+    # With Σ + ε/9 I = L D Lᵀ the quadratic form is the product of D^-½ L⁻¹ (I - μ) of both pixels.
     whitened = [
         plane / (len(WINDOW) * spread).sqrt()
-        for plane, spread in ((red, first), (green, second), (blue, third.clamp(min=damping)))
+        for plane, spread in zip(factors.forward(red, green, blue), spreads, strict=True)
     ]
     for number, (py, px) in enumerate(WINDOW):
         for other in range(number, len(WINDOW)):

@@ -9,6 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from universal_style.smoothing.colour_factors import ColourFactors
+
 
 @dataclass(frozen=True)
 class GuidedFilter:
@@ -31,38 +33,32 @@ class GuidedFilter:
         """Filter a result by its content, in time that does not grow with the radius."""
         height, width = result.shape[2:]
         radius = max(self.least, round(self.share * max(height, width)))
-        colours, wanted = guide[0].double(), result[0].double()
+        red, green, blue = colours = guide[0].double().unbind(0)
 
-        def mean(planes: Float[Tensor, "c h w"]) -> Float[Tensor, "c h w"]:
-            return _box_mean(_box_mean(planes, radius, 1), radius, 2)
+        def mean(plane: Float[Tensor, "h w"]) -> Float[Tensor, "h w"]:
+            return _box_mean(_box_mean(plane, radius, 0), radius, 1)
 
-        mean_guide, mean_wanted = mean(colours), mean(wanted)
-        pairs = torch.combinations(torch.arange(3), 2, with_replacement=True)
-        covariance = torch.empty(height, width, 3, 3, dtype=torch.float64, device=guide.device)
-        for one, other in pairs.tolist():
-            plane = mean(colours[one : one + 1] * colours[other : other + 1])[0] - mean_guide[one] * mean_guide[other]
-            covariance[..., one, other] = covariance[..., other, one] = plane
-        covariance.diagonal(dim1=-2, dim2=-1).add_(self.epsilon)
-        crossed = torch.stack(
-            [
-                mean(colours * plane[None]) - mean_guide * average
-                for plane, average in zip(wanted, mean_wanted, strict=True)
-            ]
-        )  # (result, guide, h, w)
-        slopes = torch.linalg.solve(covariance, crossed.permute(2, 3, 1, 0))  # -> (h, w, guide, result)
-        slopes = slopes.permute(3, 2, 0, 1)  # (result, guide, h, w)
-        offsets = mean_wanted - (slopes * mean_guide).sum(1)
-        smooth = (mean(slopes.flatten(0, 1)).view_as(slopes) * colours).sum(1) + mean(offsets)
-        return smooth[None].to(result.dtype)
+        means = [mean(plane) for plane in colours]
+        pairs = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
+        rr, rg, rb, gg, gb, bb = (mean(colours[i] * colours[j]) - means[i] * means[j] for i, j in pairs)
+        factors = ColourFactors.of((rr, rg, rb, gg, gb, bb), self.epsilon)
+        smooth = torch.empty_like(result)
+        for number, wanted in enumerate(result[0].double()):
+            average = mean(wanted)
+            crossed = [mean(plane * wanted) - own * average for plane, own in zip(colours, means, strict=True)]
+            slopes = factors.solve(*crossed)
+            offset = average - sum(slope * own for slope, own in zip(slopes, means, strict=True))
+            fitted = sum(mean(slope) * plane for slope, plane in zip(slopes, (red, green, blue), strict=True))
+            smooth[0, number] = (fitted + mean(offset)).to(result.dtype)
+        return smooth
 
 
-def _box_mean(planes: Float[Tensor, "c h w"], radius: int, axis: int) -> Float[Tensor, "c h w"]:
-    """Average over the places within a radius along an axis, those beyond the picture left out; float64 sums."""
-    length = planes.shape[axis]
-    pads = (1, 0) if axis == 2 else (0, 0, 1, 0)
-    sums = functional.pad(planes.cumsum(axis), pads)
-    places = torch.arange(length, device=planes.device)
+def _box_mean(plane: Float[Tensor, "h w"], radius: int, axis: int) -> Float[Tensor, "h w"]:
+    """Average over the places within a radius along an axis, those beyond the picture left out."""
+    length = plane.shape[axis]
+    sums = functional.pad(plane.cumsum(axis), (1, 0) if axis == 1 else (0, 0, 1, 0))
+    places = torch.arange(length, device=plane.device)
     first, last = (places - radius).clamp(min=0), (places + radius + 1).clamp(max=length)
-    counts = (last - first).to(planes.dtype)
+    counts = (last - first).to(plane.dtype)
     total = sums.index_select(axis, last) - sums.index_select(axis, first)
-    return total / (counts if axis == 2 else counts[:, None])
+    return total / (counts if axis == 1 else counts[:, None])
