@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image as Pillow
 from scipy import ndimage
+from torchvision.models.segmentation import lraspp_mobilenet_v3_large
 
 from universal_style.errors import InputError, OptionError
 from universal_style.regions import (
@@ -17,12 +18,14 @@ from universal_style.regions import (
     LabelMap,
     Match,
     Region,
+    Segmenter,
     Source,
     automatic_regions,
     cluster,
     match,
     moment_weights,
     read_masks,
+    semantic,
     stacked,
 )
 
@@ -558,3 +561,40 @@ def test_sites_are_stacked_with_balanced_energy(rng):
 def test_the_number_of_automatic_regions_is_checked(n):
     with pytest.raises(OptionError, match="use 2 to 8"):
         cluster([torch.zeros(3, 4, 4)], n)
+
+
+def test_a_segmentation_network_labels_pictures_jointly():
+    """The real network with random weights: what it says means nothing, but it is said in one numbering."""
+    network = lraspp_mobilenet_v3_large(weights=None, weights_backbone=None).eval()
+    pictures = [torch.rand(1, 3, 70, 90), torch.rand(1, 3, 40, 130)]
+    content, style = Segmenter(network)(pictures)
+    assert content.labels.shape == (70, 90)
+    assert style.labels.shape == (40, 130)
+    assert content.colours == style.colours
+    assert max(content.labels.max(), style.labels.max()) < content.count
+    assert content.pixels[0] == max(content.pixels)  # numbered by area in the content
+
+
+def test_scores_become_labels_by_what_they_show():
+    class TwoHalves(torch.nn.Module):
+        def forward(self, pixels):
+            scores = torch.zeros(1, 21, *pixels.shape[2:])
+            scores[:, 15, :, : pixels.shape[3] // 2] = 5
+            scores[:, 8, :, pixels.shape[3] // 2 :] = 5
+            return {"out": scores}
+
+    content, style = Segmenter(TwoHalves())([torch.rand(1, 3, 64, 80), torch.rand(1, 3, 1200, 100)])
+    assert set(content.colours) == {(192, 128, 128), (64, 0, 0)}  # person and cat, as Pascal VOC draws them
+    assert (content.labels[:, :38] == content.labels[0, 0]).all()
+    assert (content.labels[:, 42:] == content.labels[0, -1]).all()
+    assert content.labels[0, 0] != content.labels[0, -1]
+    assert style.labels[600, 10] == content.labels[0, 0]
+
+
+def test_a_segmentation_network_that_cannot_be_fetched_is_one_line(monkeypatch, tmp_path):
+    def offline(*_, **__):
+        raise OSError("no network")
+
+    monkeypatch.setattr(semantic, "lraspp_mobilenet_v3_large", offline)
+    with pytest.raises(InputError, match=r"cannot be fetched \(no network\); connect"):
+        Segmenter.pretrained(torch.device("cpu"))

@@ -199,6 +199,7 @@ def test_progress_is_told(stylizer, cat, ducks):
         ({"sites": ["skip"]}, "method wct has no site skip"),
         ({"sites": []}, "no site given"),
         ({"missing": "guess"}, "missing .guess. is unknown"),
+        ({"auto_regions": 3, "semantic_regions": True}, "exclude each other"),
         ({"auto_regions": 1}, "auto-regions 1 is out of range"),
         ({"smooth": "sanding"}, "smooth"),
     ],

@@ -139,6 +139,9 @@ def transfer(
         list[Path] | None, typer.Option(help="The same for a style, once per style; equal colours belong together.")
     ] = None,
     auto_regions: Annotated[int, typer.Option(help="Find so many regions in the pictures themselves, 2 to 8.")] = 0,
+    semantic_regions: Annotated[
+        bool, typer.Option("--semantic-regions", help="Divide the pictures by what they show; fetches a network once.")
+    ] = False,
     missing: Annotated[
         MissingName,
         typer.Option(help="What a region without a counterpart takes: the whole style, its neighbour's, none."),
@@ -170,6 +173,7 @@ def transfer(
         "smooth": smooth.value if smooth else None,
         "missing": missing.value,
         "auto_regions": auto_regions,
+        "semantic_regions": semantic_regions,
     }
     from universal_style.images import check_writable, output_format
     from universal_style.request import Request

@@ -29,6 +29,7 @@ class Request:
         weights: one per style, summing to 1.
         missing: what happens to a region without a counterpart, of `MISSING`.
         auto_regions: number of regions to find in the pictures themselves; 0 finds none.
+        semantic_regions: whether regions come from a segmentation network.
         size: long side of the result in pixels; None keeps the content's.
         style_size: long side at which styles are observed; None takes the default of `Stylizer`.
         seed: of everything random.
@@ -44,6 +45,7 @@ class Request:
     weights: tuple[float, ...]
     missing: str = "global"
     auto_regions: int = 0
+    semantic_regions: bool = False
     size: int | None = None
     style_size: int | None = None
     seed: int = 0
@@ -62,6 +64,7 @@ class Request:
         style_weights: Sequence[float] | None = None,
         missing: str = "global",
         auto_regions: int = 0,
+        semantic_regions: bool = False,
         size: int | None = None,
         style_size: int | None = None,
         seed: int = 0,
@@ -77,6 +80,7 @@ class Request:
             smooth: name of the smoothing; the method's own when left out.
             missing: what happens to a region without a counterpart: global, nearest or keep.
             auto_regions: 0, or the number of regions to find.
+            semantic_regions: divide pictures by what they show, by a pretrained network.
             style_weights: one non-negative number per style, not all zero; they are scaled to sum to 1.
 
         Raises:
@@ -91,6 +95,8 @@ class Request:
             raise OptionError(
                 f"auto-regions {auto_regions} is out of range; it lies between {FEWEST_CLUSTERS} and {MOST_CLUSTERS}"
             )
+        if auto_regions and semantic_regions:
+            raise OptionError("auto-regions and semantic-regions exclude each other; give one of them")
         return cls(
             method=row,
             levels=chosen,
@@ -101,6 +107,7 @@ class Request:
             smoothing=row.smoothing if smooth is None else smoothing_named(smooth),
             missing=missing,
             auto_regions=auto_regions,
+            semantic_regions=semantic_regions,
             weights=_weights(style_weights, styles),
             size=_side("size", size),
             style_size=_side("style-size", style_size),

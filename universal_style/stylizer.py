@@ -23,7 +23,17 @@ from universal_style.networks.decoder import Decoder
 from universal_style.networks.pooling import NearestPooling
 from universal_style.networks.stage import Ascent, Stage, Walker, to_precision
 from universal_style.networks.vgg import stride_at
-from universal_style.regions import KEEP, WHOLE, LabelMap, Match, automatic_regions, match, read_masks, stacked
+from universal_style.regions import (
+    KEEP,
+    WHOLE,
+    LabelMap,
+    Match,
+    Segmenter,
+    automatic_regions,
+    match,
+    read_masks,
+    stacked,
+)
 from universal_style.report import Clock, Report
 from universal_style.request import Request
 from universal_style.styles import Style, every_ascent, scaled_style
@@ -235,13 +245,17 @@ class Stylizer:
         for subject, mask in zip(subjects, style_masks, strict=False):
             if subject.picture is None and mask is not None:
                 raise InputError(f"{subject.name} is a preset, which has no regions; give the picture for its mask")
-        if not request.auto_regions:
+        if not (request.auto_regions or request.semantic_regions):
             sizes = [subject.size for subject in subjects]
             return read_masks(content_mask, style_masks, (picture.height, picture.width), sizes)
         if content_mask is not None or any(mask is not None for mask in style_masks):
-            raise OptionError("auto-regions and masks exclude each other; give one of them")
+            raise OptionError("found regions and masks exclude each other; give one of them")
         pictures = [picture, *(subject.picture for subject in subjects if subject.picture is not None)]
-        content, *found = self._found_regions(pictures, request.auto_regions, request.seed)
+        if request.semantic_regions:
+            segmenter = Segmenter.pretrained(self.backend.device)
+            content, *found = segmenter([p.tensor(self.backend.device) for p in pictures])
+        else:
+            content, *found = self._found_regions(pictures, request.auto_regions, request.seed)
         rest = iter(found)
         return content, [LabelMap.uniform(1, 1) if subject.picture is None else next(rest) for subject in subjects]
 
@@ -299,6 +313,7 @@ class Stylizer:
             "smooth": type(request.smoothing).__name__,
             "missing": request.missing,
             "auto_regions": request.auto_regions,
+            "semantic_regions": request.semantic_regions,
             "styles": list(styles),
             "style_weights": list(request.weights),
             "size": request.size,

@@ -15,6 +15,7 @@ from universal_style.regions.matching import (
     Source,
     match,
 )
+from universal_style.regions.semantic import Segmenter
 
 __all__ = [
     "FEATHER",
@@ -29,6 +30,7 @@ __all__ = [
     "LabelMap",
     "Match",
     "Region",
+    "Segmenter",
     "Source",
     "automatic_regions",
     "cluster",

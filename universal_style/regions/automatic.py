@@ -14,6 +14,7 @@ from torch import Tensor
 
 from universal_style.errors import OptionError
 from universal_style.regions.label_map import Colour, LabelMap
+from universal_style.regions.scores import best_labels, without_islands
 
 FEWEST_CLUSTERS, MOST_CLUSTERS = 2, 8
 """More than a handful of regions split what belongs together."""
@@ -32,8 +33,6 @@ SAMPLES = 4096
 """Columns per picture that the centres are found from."""
 PRESENT = 0.01
 """Share of each picture that a cluster should have."""
-ISLAND = 0.002
-"""Share of the picture under which a patch goes to what surrounds it."""
 SMOOTH = 1.0
 """Standard deviation, in cells, of the blur of the scores."""
 PAINT: tuple[Colour, ...] = (
@@ -87,7 +86,7 @@ def cluster(features: Sequence[Float[Tensor, "c _ _"]], n: int, seed: int = 0) -
     Raises:
         OptionError: `n` is out of range.
     """
-    return [_cleaned(scores.argmax(dim=0).numpy()) for scores in _scores(features, n, seed)]
+    return [without_islands(scores.argmax(dim=0).numpy()) for scores in _scores(features, n, seed)]
 
 
 def automatic_regions(
@@ -106,17 +105,8 @@ def automatic_regions(
     Raises:
         OptionError: `n` is out of range.
     """
-    maps = []
-    for scores, (height, width) in zip(_scores(features, n, seed), sizes, strict=True):
-        best = torch.full((height, width), -1.0)
-        labels = torch.zeros(height, width, dtype=torch.uint8)
-        for label, plane in enumerate(scores):  # one at a time: n planes of a large picture are much
-            score = F.interpolate(plane[None, None], (height, width), mode="bilinear")[0, 0]
-            better = score > best
-            labels[better] = label
-            best = torch.where(better, score, best)
-        maps.append(LabelMap(_cleaned(labels.numpy()), PAINT[:n]))
-    return maps
+    scored = zip(_scores(features, n, seed), sizes, strict=True)
+    return [LabelMap(without_islands(best_labels(scores, *size)), PAINT[:n]) for scores, size in scored]
 
 
 def _scores(features: Sequence[Tensor], n: int, seed: int) -> list[Float[Tensor, "n _ _"]]:
@@ -210,18 +200,3 @@ def _start(
         chance = chance / total if total > 0 else weights / weights.sum()  # fewer distinct rows than centres
         chosen.append(rows[rng.choice(len(rows), p=chance)])
     return np.array(chosen)
-
-
-def _cleaned(labels: NDArray[np.integer]) -> NDArray[np.uint8]:
-    """Give small patches to the large patch that lies nearest."""
-    kept = np.zeros(labels.shape, bool)
-    for label in np.unique(labels):
-        patches, count = ndimage.label(labels == label)
-        areas = np.bincount(patches.ravel(), minlength=count + 1)
-        areas[0] = 0
-        kept |= (areas >= ISLAND * labels.size)[patches]
-    if kept.all() or not kept.any():
-        return labels.astype(np.uint8)
-    rows, columns = ndimage.distance_transform_edt(~kept, return_distances=False, return_indices=True)
-    cleaned: NDArray[np.uint8] = labels[rows, columns].astype(np.uint8)
-    return cleaned
