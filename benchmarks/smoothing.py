@@ -42,7 +42,7 @@ def child(content, result, megapixels, kind):
             affinity = Affinity.of(planes, smoothing.epsilon)
             facts["build_seconds"] = round(time.perf_counter() - started, 2)
             root = affinity.degrees.sqrt()
-            solution = solve(affinity, root * wanted, smoothing.beta, smoothing.tolerance)
+            solution = solve(affinity, planes, root * wanted, smoothing.beta, smoothing.tolerance)
             facts |= {"iterations": solution.iterations, "residual": float(f"{solution.residual:.3g}")}
         else:
             smoothing(wanted[None], planes[None])

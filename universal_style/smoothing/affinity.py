@@ -63,29 +63,50 @@ class Affinity:
 
     def __call__(self, values: Float[Tensor, "c h w"]) -> Float[Tensor, "c h w"]:
         """Give W times each plane of values."""
-        height, width = self.degrees.shape
-        count = height * width
-        stencil, given = self.planes.flatten(1), values.flatten(1)  # (c, h, w) -> (c, h w)
-        product = torch.empty_like(given)
-        for start in range(0, count, CHUNK):
-            stop = min(start + CHUNK, count)
-            part = product[:, start:stop]
-            torch.mul(given[:, start:stop], stencil[0, start:stop], out=part)
-            for (dy, dx), weights in zip(OFFSETS[1:], stencil[1:], strict=True):
-                shift = dy * width + dx  # weights that would wrap around the picture's sides are 0
-                ahead = min(stop, count - shift)
-                if ahead > start:
-                    part[:, : ahead - start].addcmul_(weights[start:ahead], given[:, start + shift : ahead + shift])
-                behind = max(start, shift)
-                if stop > behind:
-                    part[:, behind - start :].addcmul_(
-                        weights[behind - shift : stop - shift], given[:, behind - shift : stop - shift]
-                    )
-        return product.view(values.shape)
+        return self.combined(values, 0, 1)
 
     def laplacian(self, values: Float[Tensor, "c h w"]) -> Float[Tensor, "c h w"]:
         """Give L times each plane of values; Σ v · L v is Deep Photo's photorealism term, its gradient 2 L v."""
-        return self.degrees * values - self(values)
+        return self.combined(values, 1, -1)
+
+    def combined(
+        self,
+        values: Float[Tensor, "c h w"],
+        of_degrees: float,
+        of_affinity: float,
+        out: Float[Tensor, "c h w"] | None = None,
+    ) -> Float[Tensor, "c h w"]:
+        """Give (of_degrees · D + of_affinity · W) times each plane of values, in their precision.
+
+        Args:
+            values: one contiguous plane after the other; interleaved channels take five times as long.
+            of_degrees: factor of D.
+            of_affinity: factor of W.
+            out: other memory to write to, contiguous; new by default.
+        """
+        height, width = self.degrees.shape
+        count = height * width
+        stencil, given = self.planes.flatten(1), values.flatten(1)  # (c, h, w) -> (c, h w)
+        degrees = self.degrees.flatten()  # (h, w) -> (h w,)
+        product = (torch.empty_like(given) if out is None else out).view(given.shape)  # as above
+        chunk = CHUNK if values.device.type == "cpu" else count
+        for start in range(0, count, chunk):
+            stop = min(start + chunk, count)
+            part = product[:, start:stop]
+            own = of_affinity * stencil[0, start:stop].to(given.dtype) + of_degrees * degrees[start:stop]
+            torch.mul(given[:, start:stop], own, out=part)
+            for (dy, dx), plane in zip(OFFSETS[1:], stencil[1:], strict=True):
+                shift = dy * width + dx  # weights that would wrap around the picture's sides are 0
+                ahead = min(stop, count - shift)
+                if ahead > start:
+                    weights, further = plane[start:ahead].to(given.dtype), given[:, start + shift : ahead + shift]
+                    part[:, : ahead - start].addcmul_(weights, further, value=of_affinity)
+                behind = max(start, shift)
+                if stop > behind:
+                    back = slice(behind - shift, stop - shift)
+                    weights = plane[back].to(given.dtype)
+                    part[:, behind - start :].addcmul_(weights, given[:, back], value=of_affinity)
+        return product.view(values.shape)
 
 
 def at_least(planes: Float[Tensor, "1 c h w"], side: int) -> Float[Tensor, "1 c g v"]:
