@@ -6,6 +6,7 @@ from PIL import Image as Pillow
 import universal_style
 from universal_style.errors import InputError, OptionError
 from universal_style.images import Image
+from universal_style.metrics import edge_ssim, psnr
 from universal_style.moments import Moments
 from universal_style.request import Request
 from universal_style.styles import Style
@@ -324,3 +325,62 @@ def test_masks_that_cannot_be_used_are_refused(stylizer, cat, ducks):
         stylizer.transfer(cat, ducks, content_mask=halves(cat), style_masks=[halves(ducks)] * 2)
     with pytest.raises(InputError, match="the content has none"):
         stylizer.transfer(cat, ducks, style_masks=[halves(ducks)])
+
+
+@pytest.fixture(scope="module", params=["photo-wct", "wct2", "wct2-sum"])
+def photographer(request):
+    return universal_style.Stylizer(request.param, device="cpu", dtype="float32")
+
+
+def test_photographic_methods_keep_the_structure_and_take_the_colours(photographer, cat, ducks):
+    result, report = photographer.run(cat, ducks)
+    assert report.size == (96, 128)
+    kept, painted = (
+        edge_ssim(p, Image.of(cat).pixels) for p in (result.pixels, Image.of(ducks.resize(cat.size)).pixels)
+    )
+    assert kept > 0.5 > painted
+    means = [p.reshape(-1, 3).mean(0) for p in (result.pixels, Image.of(cat).pixels, Image.of(ducks).pixels)]
+    assert np.abs(means[0] - means[2]).mean() < 0.6 * np.abs(means[1] - means[2]).mean()
+
+
+def test_photographic_methods_reconstruct(photographer, cat):
+    result, _ = photographer.run(cat, cat, alpha=0, smooth="none")
+    floors = {"photo-wct": 14, "wct2": 30, "wct2-sum": 22}
+    assert psnr(result.pixels, Image.of(cat).pixels) > floors[photographer.method.name]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (17, 5), (300, 9)])
+def test_photographic_methods_take_any_size(photographer, cat, ducks, size):
+    assert_a_picture(photographer.transfer(cat.resize(size), ducks), size)
+
+
+def test_a_preset_serves_every_method(photographer, stylizer, cat, ducks, tmp_path):
+    stylizer.observe(ducks).save(tmp_path / "ducks.safetensors")
+    result = array(photographer.transfer(cat, tmp_path / "ducks.safetensors"))
+    assert np.abs(result - array(photographer.transfer(cat, ducks))).max() <= 3
+
+
+def test_decoder_sites_need_the_picture_of_the_style(stylizer, cat, ducks):
+    photographer = universal_style.Stylizer("wct2", device="cpu", dtype="float32")
+    everywhere = array(photographer.transfer(cat, ducks, sites=["encoder", "skip", "decoder"]))
+    encoder_alone = array(photographer.transfer(cat, ducks, sites=["encoder"]))
+    assert np.abs(everywhere - encoder_alone).mean() > 0.5
+    with pytest.raises(InputError, match="holds no moments of haar-cat5/decoder_relu"):
+        photographer.transfer(cat, stylizer.observe(ducks), sites=["decoder"])
+
+
+@pytest.mark.parametrize("smooth", ["none", "closed-form", "guided"])
+def test_every_smoothing_works_with_every_method(photographer, cat, ducks, smooth):
+    _, report = photographer.run(cat, ducks, smooth=smooth)
+    assert report.options["smooth"] == smooth
+
+
+def test_style_from_images(stylizer, cat, ducks):
+    style = universal_style.Style.from_images(ducks, device="cpu", dtype="float32")
+    seen = stylizer.observe(ducks)
+    assert style.moments.keys() == seen.moments.keys()
+    torch.testing.assert_close(style.moments["haar/relu2_1"].scatter, seen.moments["haar/relu2_1"].scatter)
+    both = universal_style.Style.from_images(cat, ducks, device="cpu", dtype="float32")
+    assert both.moments["max/relu1_1"].count == 96 * 128 + 80 * 120
+    with pytest.raises(InputError, match="no picture given"):
+        universal_style.Style.from_images()

@@ -187,7 +187,7 @@ def test_a_run_writes_checkpoints_card_and_curves(folder, tmp_path):
     for level in (1, 2):
         decoder, checkpoint = load_decoder(output, NearestPooling(), level)
         assert not parametrize.is_parametrized(decoder.blocks[0].conv1_1 if level == 1 else decoder.blocks[1].conv1_1)
-        assert checkpoint.metadata["storage"] in ("int8", "float16")
+        assert checkpoint.metadata["storage"] in ("int8", "int8, small layers float16", "float16")
         assert float(checkpoint.metadata["held_out_psnr"]) > 15
         assert checkpoint.metadata["pictures"].startswith("5 pictures")
     card = (output / "README.md").read_text()
@@ -274,7 +274,7 @@ def test_concatenation_starts_from_summation(folder, tmp_path):
 
 def test_a_decoder_learns_what_its_method_edits():
     assert edited_levels(POOLINGS["nearest"], 3) == (3,)
-    assert edited_levels(POOLINGS["index"], 4) == (4,)
+    assert edited_levels(POOLINGS["index"], 3) == (3,)
     assert edited_levels(POOLINGS["haar-sum"], 4) == (1, 2, 3, 4)
     assert edited_levels(POOLINGS["haar-cat5"], 4) == (1, 2, 3, 4)
 

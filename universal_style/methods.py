@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from universal_style.errors import OptionError
 from universal_style.networks.pooling import HaarCat5Pooling, HaarSumPooling, IndexPooling, NearestPooling, Pooling
 from universal_style.networks.stage import Site, decoder_site, encoder_site, skip_sites
-from universal_style.smoothing import ClosedForm, NoSmoothing, Smoothing
 from universal_style.transforms import OptimalTransport, Transform
 
 PLACES = ("encoder", "skip", "decoder")
@@ -73,7 +72,7 @@ class Method:
         usual_places: where it does unless others are asked for.
         arrangement: of levels into stages.
         transform: of the features at every site.
-        smoothing: of the result.
+        smoothing: name of the result's, in `SMOOTHINGS`.
     """
 
     name: str
@@ -85,7 +84,7 @@ class Method:
     usual_places: tuple[str, ...]
     arrangement: Arrangement
     transform: Transform
-    smoothing: Smoothing
+    smoothing: str
 
 
 def _wct2(name: str, pooling: Pooling) -> Method:
@@ -99,7 +98,7 @@ def _wct2(name: str, pooling: Pooling) -> Method:
         usual_places=("encoder", "skip"),
         arrangement=Progressive(4),
         transform=OptimalTransport(),
-        smoothing=NoSmoothing(),
+        smoothing="none",
     )
 
 
@@ -116,19 +115,19 @@ METHODS: dict[str, Method] = {
             usual_places=("encoder",),
             arrangement=cascade,
             transform=OptimalTransport(),
-            smoothing=NoSmoothing(),
+            smoothing="none",
         ),
         Method(
             name="photo-wct",
             pooling=IndexPooling(),
-            levels=(4, 3, 2, 1),
-            usual_levels=(4, 3, 2, 1),
-            strengths={4: 1.0, 3: 1.0, 2: 1.0, 1: 1.0},
+            levels=(3, 2, 1),
+            usual_levels=(3, 2, 1),
+            strengths={3: 1.0, 2: 1.0, 1: 1.0},
             places=("encoder",),
             usual_places=("encoder",),
             arrangement=cascade,
             transform=OptimalTransport(),
-            smoothing=ClosedForm(),
+            smoothing="closed-form",
         ),
         _wct2("wct2", HaarCat5Pooling()),
         _wct2("wct2-sum", HaarSumPooling()),

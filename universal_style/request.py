@@ -25,7 +25,8 @@ class Request:
         stages: in the order in which they run.
         alphas: strength by level, 0 to 1.
         transform: of the features.
-        smoothing: of the result.
+        smooth: name of the smoothing of the result …
+        smoothing: … and the smoothing.
         weights: one per style, summing to 1.
         missing: what happens to a region without a counterpart, of `MISSING`.
         auto_regions: number of regions to find in the pictures themselves; 0 finds none.
@@ -41,6 +42,7 @@ class Request:
     stages: tuple[StagePlan, ...]
     alphas: Mapping[int, float]
     transform: Transform
+    smooth: str
     smoothing: Smoothing
     weights: tuple[float, ...]
     missing: str = "global"
@@ -104,7 +106,8 @@ class Request:
             stages=row.arrangement(chosen, places, row.pooling),
             alphas=_alphas(alpha, chosen, row),
             transform=row.transform if transform is None else transform_named(transform),
-            smoothing=row.smoothing if smooth is None else smoothing_named(smooth),
+            smooth=smooth or row.smoothing,
+            smoothing=smoothing_named(smooth or row.smoothing),
             missing=missing,
             auto_regions=auto_regions,
             semantic_regions=semantic_regions,

@@ -310,7 +310,7 @@ class Stylizer:
             "alpha": {f"relu{level}_1": alpha for level, alpha in request.alphas.items()},
             "sites": list(request.places),
             "transform": transform,
-            "smooth": type(request.smoothing).__name__,
+            "smooth": request.smooth,
             "missing": request.missing,
             "auto_regions": request.auto_regions,
             "semantic_regions": request.semantic_regions,

@@ -1,4 +1,4 @@
-"""From a training state to what is shipped: int8 checkpoint, model card, training curve."""
+"""From a training state to what is shipped: rounded checkpoint, model card, training curve."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from universal_style.atomic import replacing
-from universal_style.networks.checkpoints import decoder_name, load_decoder, write_checkpoint
+from universal_style.networks.checkpoints import SCALE, decoder_name, load_decoder, write_checkpoint
 from universal_style.networks.decoder import Decoder
 from universal_style.networks.pooling import Pooling
 from universal_style.networks.vgg import Encoder
@@ -23,7 +23,11 @@ CARD = "README.md"
 CURVES = "training-curves.png"
 HEAD = "# Checkpoints"
 LARGEST_LOSS = 0.05
-"""Held-out PSNR in dB that int8 may cost; a decoder that loses more is stored as float16."""
+"""Held-out PSNR in dB that a smaller form may cost; a decoder that loses more takes the next larger one."""
+
+
+SMALL_WEIGHT = 1 << 18
+"""Numbers of a layer under which it may be kept as float16: the shallow layers, nearest to the pixels."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Exported:
     Attributes:
         psnr: held-out mean in dB of the decoder as trained …
         stored: … and as read back from its file.
-        storage: "int8" or "float16".
+        storage: "int8", "int8, small layers float16" or "float16", the first that costs under `LARGEST_LOSS`.
     """
 
     path: Path
@@ -63,10 +67,13 @@ def export_decoder(
     psnr = mean_psnr(encoder, average, pooling, held_out)
     plain = {name: value.detach().float().cpu() for name, value in average.plain().items()}
     name = decoder_name(pooling.name, recipe.level)
-    forms = {
-        "int8": rounded(average, encoder, pooling, calibration),
-        "float16": {key: value.half() for key, value in plain.items()},
+    steps = rounded(average, encoder, pooling, calibration)
+    halves = {key: value.half() for key, value in plain.items()}
+    small = {f"{key}{SCALE}" for key, value in plain.items() if value.numel() < SMALL_WEIGHT}
+    mixed = {
+        key: halves[key] if f"{key}{SCALE}" in small else value for key, value in steps.items() if key not in small
     }
+    forms = {"int8": steps, "int8, small layers float16": mixed, "float16": halves}
     for storage, stored in forms.items():
         metadata = {
             "kind": "decoder",
