@@ -115,15 +115,20 @@ def test_concatenated_bands_sum_to_the_features_and_stand_beside_them():
 
 
 def test_unpooling_puts_maxima_back_where_they_were():
-    features = torch.randn(1, 4, 6, 8).abs()
+    features = torch.randperm(4 * 6 * 8).view(1, 4, 6, 8) + 1.0  # whole numbers to 256 are exact in bfloat16
     pooled, kept = IndexPooling().down(features)
     back = IndexPooling().up(pooled, kept)
-    assert torch.equal(
-        back, torch.where(features == torch.nn.functional.interpolate(pooled, scale_factor=2), features, 0)
-    )
+    where = features == torch.nn.functional.interpolate(pooled, scale_factor=2)
+    assert torch.equal(back, torch.where(where, features, 0))
     assert (back != 0).sum() == pooled.numel()
     flat, kept = IndexPooling().down(torch.full((1, 1, 2, 2), 3.0))
     assert torch.equal(IndexPooling().up(flat, kept), torch.full((1, 1, 2, 2), 3.0))  # shared maxima fill all
+
+
+def test_unpooling_fills_the_same_places_in_either_precision():
+    features = torch.rand(1, 3, 32, 32)
+    patterns = [IndexPooling().down(features.to(dtype))[1][0] for dtype in (torch.float32, torch.bfloat16)]
+    assert torch.equal(*patterns)
 
 
 def taken(walk, factor=1):

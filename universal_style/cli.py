@@ -344,17 +344,16 @@ def evaluate(
     with _progress(quiet) as show:
         total = len(chosen) * len(found)
         for event in judged(chosen, found, output, device.value, dtype.value):
-            if isinstance(event, Summary):
+            if isinstance(event, Summary):  # an evaluation that is stopped leaves the rows that are done
                 summaries.append(event)
+                _write_text(output / "evaluation.json", as_json(scores, summaries))
+                _write_text(output / "evaluation.md", as_table(summaries))
+                draw_scatter(output / "evaluation.png", scores, summaries)
                 continue
             scores.append(event)
             show(f"{event.contender}  {event.pair}", len(scores), total)
-    _write_text(output / "evaluation.json", as_json(scores, summaries))
-    table = as_table(summaries)
-    _write_text(output / "evaluation.md", table)
-    draw_scatter(output / "evaluation.png", scores, summaries)
     if not quiet:
-        console.print(table, highlight=False, soft_wrap=True)
+        console.print(as_table(summaries), highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from universal_style.atomic import replacing
 from universal_style.devices import keep_freed_memory, peak_memory
-from universal_style.drivers.whole import grown
+from universal_style.drivers.whole import grown, moments_of_regions
 from universal_style.errors import InputError, OptionError
 from universal_style.images import Image
 from universal_style.metrics import (
@@ -32,14 +32,13 @@ from universal_style.metrics import (
 from universal_style.moments import Moments
 from universal_style.networks.checkpoints import bundled_folder, load_encoder
 from universal_style.networks.pooling import NearestPooling
-from universal_style.networks.stage import Ascent, encoder_site
+from universal_style.networks.stage import encoder_site
 from universal_style.networks.vgg import stride_at
 from universal_style.regions import LabelMap
-from universal_style.styles import Style
 from universal_style.stylizer import Stylizer
 
 JUDGED_LEVELS = (1, 2, 3, 4)
-CONTENT_LEVEL = 4
+CONTENT_LEVEL = JUDGED_LEVELS[-1]
 FOLDERS = ("content", "style", "content_seg", "style_seg")
 
 
@@ -196,32 +195,42 @@ class Summary:
     peak_memory: int | None
 
 
+@dataclass(frozen=True)
+class Look:
+    """What the encoder sees in a picture: moments at the judged levels, feature columns at `CONTENT_LEVEL`."""
+
+    moments: tuple[Moments, ...]
+    columns: Float[np.ndarray, "c n"]
+
+
 class Judge:
-    """Reads pictures through the encoder by maxima, in float32, at the sizes that they have."""
+    """Reads pictures through the encoder by maxima, in float32, at the sizes that they have.
+
+    Contents and styles are remembered by the name of their pair, columns as float16: 16 bytes per pixel.
+    """
 
     def __init__(self) -> None:
         self.encoder, _ = load_encoder(bundled_folder(), max(JUDGED_LEVELS))
         self.encoder.to(memory_format=torch.channels_last)
-        self._styles: dict[str, list[Moments]] = {}
-
-    def moments(self, picture: Image) -> list[Moments]:
-        """Give the moments at the judged levels."""
-        ascent = Ascent(self.encoder, NearestPooling(), max(JUDGED_LEVELS))
-        (style,) = Style.of_regions(picture.tensor(), [ascent], LabelMap.uniform(picture.height, picture.width))
-        return [style.at(encoder_site(level, ascent.pooling)) for level in JUDGED_LEVELS]
+        self._styles: dict[str, tuple[Moments, ...]] = {}
+        self._contents: dict[tuple[str, int, int], Float[np.ndarray, "c n"]] = {}
 
     @torch.inference_mode()
-    def features(self, picture: Image) -> Float[np.ndarray, "c n"]:
-        """Give the feature columns of `CONTENT_LEVEL`."""
-        pixels = grown(picture.tensor(), stride_at(CONTENT_LEVEL))
-        *_, (_, features) = self.encoder.ascend(pixels, NearestPooling(), CONTENT_LEVEL)
+    def look(self, picture: Image) -> Look:
+        """Look at a picture once."""
+        pixels = grown(picture.tensor(), stride_at(max(JUDGED_LEVELS)))
+        regions = LabelMap.uniform(picture.height, picture.width)
+        pooling = NearestPooling()
+        moments = []
+        for level, features in self.encoder.ascend(pixels, pooling, max(JUDGED_LEVELS)):
+            moments += moments_of_regions(features, encoder_site(level, pooling), regions)
         columns: Float[np.ndarray, "c n"] = features[0].flatten(1).numpy()  # (1, c, h, w) -> (c, h w)
-        return columns
+        return Look(tuple(moments), columns)
 
     def score(
         self, contender: str, pair: str, content: Image, style: Image, result: Image, seconds: float | None
     ) -> Score:
-        """Judge a result; the content is scaled to its size, the style remembered by the name of the pair.
+        """Judge a result; the content is scaled to its size, content and style are remembered by the name of the pair.
 
         Raises:
             InputError: the result has another shape than the content.
@@ -232,9 +241,13 @@ class Judge:
                 f"the result of {pair} in {contender} is {result.width}×{result.height}, its content "
                 f"{content.width}×{content.height}; results need the shape of their content"
             )
+        seen = self.look(result)
         if pair not in self._styles:
-            self._styles[pair] = self.moments(style)
-        judged = list(zip(self.moments(result), self._styles[pair], strict=True))
+            self._styles[pair] = self.look(style).moments
+        key = (pair, content.height, content.width)
+        if key not in self._contents:
+            self._contents[key] = self.look(content).columns.astype(np.float16)
+        judged = list(zip(seen.moments, self._styles[pair], strict=True))
         covariance = tuple(covariance_distance(*both) for both in judged)
         mean = tuple(mean_distance(*both) for both in judged)
         return Score(
@@ -246,7 +259,7 @@ class Judge:
             covariance=covariance,
             mean=mean,
             style=float(np.mean(covariance + mean)),
-            content=content_distance(self.features(result), self.features(content)),
+            content=content_distance(seen.columns, self._contents[key].astype(np.float32)),
             seconds=seconds,
         )
 

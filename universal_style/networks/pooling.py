@@ -71,7 +71,8 @@ class IndexPooling:
 
     Source: Li et al. 2018 (closed-form photorealistic stylisation), section 3.1.
     Departs: where several pixels of a window share the maximum, as in a window of zeros, all of them are filled and not
-        the first alone, so that nothing is shifted to the upper left.
+        the first alone, so that nothing is shifted to the upper left. They are compared as bfloat16 whatever the
+        precision, so that the networks see the same pattern in each.
     """
 
     name: str = "index"
@@ -81,7 +82,7 @@ class IndexPooling:
 
     def down(self, features: Float[Tensor, "n c h w"]) -> tuple[Float[Tensor, "n c g v"], Kept]:
         largest = functional.max_pool2d(features, 2)
-        return largest, (features == _doubled(largest),)
+        return largest, (features.bfloat16() == _doubled(largest.bfloat16()),)
 
     def up(self, features: Float[Tensor, "n c h w"], kept: Kept) -> Float[Tensor, "n c g v"]:
         (where,) = kept
