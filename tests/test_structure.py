@@ -13,7 +13,7 @@ from universal_style import errors
 PACKAGE = Path(universal_style.__file__).resolve().parent
 ROOMS = [
     {"errors"},
-    {"atomic"},
+    {"atomic", "names"},
     {"images", "moments", "networks", "transforms", "smoothing", "regions", "devices"},
     {"drivers"},
     {"styles", "metrics", "methods", "report"},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from universal_style.errors import OptionError
+from universal_style.names import looked_up
 from universal_style.networks.pooling import HaarCat5Pooling, HaarSumPooling, IndexPooling, NearestPooling, Pooling
 from universal_style.networks.stage import Site, decoder_site, encoder_site, skip_sites
 from universal_style.transforms import OptimalTransport, Transform
@@ -141,6 +141,4 @@ def method_named(name: str) -> Method:
     Raises:
         OptionError: no method has this name.
     """
-    if name not in METHODS:
-        raise OptionError(f"method {name!r} is unknown; use one of {', '.join(METHODS)}")
-    return METHODS[name]
+    return looked_up("method", name, METHODS)

@@ -82,10 +82,15 @@ class Style:
         to_precision(encoder, backend.device, backend.dtype)
         walks, parts = every_ascent(encoder), []
         for image in images:
-            picture = scaled_style(Image.of(image), style_size)
-            uniform = LabelMap.uniform(picture.height, picture.width)
-            parts += cls.of_regions(picture.tensor(backend.device), walks, uniform, name)
+            parts.append(cls.of_picture(scaled_style(Image.of(image), style_size), walks, backend.device, name))
         return parts[0].merge(*parts[1:])
+
+    @classmethod
+    def of_picture(cls, picture: Image, walks: Sequence[Walker], device: torch.device, name: str = "style") -> Style:
+        """Observe a picture as one region, at its own size."""
+        uniform = LabelMap.uniform(picture.height, picture.width)
+        (whole,) = cls.of_regions(picture.tensor(device), walks, uniform, name)
+        return whole
 
     @classmethod
     def of_regions(

@@ -292,8 +292,7 @@ class Stylizer:
         key = (subject.file, tuple(walks))
         if subject.file and key in self._styles:
             return self._styles[key]
-        uniform = LabelMap.uniform(subject.picture.height, subject.picture.width)
-        (style,) = Style.of_regions(subject.picture.tensor(self.backend.device), walks, uniform, subject.name)
+        style = Style.of_picture(subject.picture, walks, self.backend.device, subject.name)
         if subject.file:
             self._styles[key] = style
         return style

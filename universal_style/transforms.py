@@ -11,8 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from universal_style.errors import OptionError
 from universal_style.moments import Moments
+from universal_style.names import looked_up
 
 RELATIVE_CUTOFF = 1e-5
 """Eigenvalues under this share of the largest carry no information and are left out of an inverse.
@@ -237,6 +237,4 @@ def transform_named(name: str) -> Transform:
     Raises:
         OptionError: no transform has this name.
     """
-    if name not in TRANSFORMS:
-        raise OptionError(f"transform {name!r} is unknown; use one of {', '.join(TRANSFORMS)}")
-    return TRANSFORMS[name]
+    return looked_up("transform", name, TRANSFORMS)

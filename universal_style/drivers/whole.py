@@ -55,9 +55,10 @@ def carry(stage: Stage, pixels: Float[Tensor, "1 3 h w"], fit: Fit, regions: Lab
     def edit(site: Site, features: Tensor) -> Tensor:
         maps = fit(site, moments_of_regions(features, site, regions))
         shares = regions.feathered(site.stride, *_cells(site, regions), regions.feather).to(features.device)
-        edited = torch.zeros_like(features, dtype=torch.float32)
+        given = features.float()
+        edited = torch.zeros_like(given)
         for chosen, share in zip(maps, shares, strict=True):
-            edited += _stretched(share, features) * chosen(features.float())
+            edited += _stretched(share, given) * chosen(given)
         return edited.to(features.dtype)
 
     return _drive(stage.walk(grown(pixels, stage.stride)), edit)[:, :, :height, :width]

@@ -127,10 +127,12 @@ class HaarCat5Pooling:
 
     def up(self, features: Float[Tensor, "n c h w"], kept: Kept) -> Float[Tensor, "n d g v"]:
         *details, before = kept
-        bands = [features, *details]
-        none = torch.zeros_like(features)
-        alone = [haar_synthesis(*(band if other is band else none for other in bands)) for band in bands]
-        return torch.cat([*alone, before], dim=1)
+        ll, lh, hl, hh = (_doubled(band) / 2 for band in (features, *details))
+        for horizontal in (lh, hh):
+            horizontal[..., ::2].neg_()
+        for vertical in (hl, hh):
+            vertical[:, :, ::2].neg_()
+        return torch.cat([ll, lh, hl, hh, before], dim=1)
 
 
 def haar_analysis(features: Float[Tensor, "n c h w"]) -> tuple[Float[Tensor, "n c g v"], ...]:

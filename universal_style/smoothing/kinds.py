@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor
 
-from universal_style.errors import OptionError
+from universal_style.names import looked_up
 from universal_style.smoothing.closed_form import ClosedForm
 from universal_style.smoothing.guided import GuidedFilter
 
@@ -39,6 +39,4 @@ def smoothing_named(name: str) -> Smoothing:
     Raises:
         OptionError: no smoothing has this name.
     """
-    if name not in SMOOTHINGS:
-        raise OptionError(f"smoothing {name!r} is unknown; use one of {', '.join(SMOOTHINGS)}")
-    return SMOOTHINGS[name]
+    return looked_up("smoothing", name, SMOOTHINGS)

@@ -7,7 +7,7 @@ covariance of the channels and S that of the taps, the gradient in V is the one 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from jaxtyping import Float
@@ -84,19 +84,30 @@ def whiten_coordinates(
 ) -> None:
     """Let the optimiser see a decoder in the whitened coordinates of some batches, its function unchanged."""
     seen = {c: TapMoments(c.in_channels, c.weight.device) for c in convolutions_in(decoder)}
-    handles = [c.register_forward_pre_hook(lambda c, given: seen[c].see(given[0])) for c in seen]
-    with torch.no_grad():
-        for pixels in batches:
-            kept: list[Kept] = []
-            features = pixels
-            for block in encoder.blocks[: decoder.level]:
-                features = block(features, pooling, kept)
-            decoder(features, kept, pooling)
-    for handle in handles:
-        handle.remove()
+    watch_inputs(decoder, encoder, pooling, batches, lambda convolution, given: seen[convolution].see(given))
     for convolution, moments in seen.items():
         coordinates = WhitenedCoordinates(moments.channels.covariance, moments.taps.covariance)
         parametrize.register_parametrization(convolution, "weight", coordinates)
+
+
+@torch.no_grad()
+def watch_inputs(
+    decoder: Decoder,
+    encoder: Encoder,
+    pooling: Pooling,
+    batches: Iterable[Float[Tensor, "n 3 h w"]],
+    see: Callable[[ReflectionConvolution, Tensor], None],
+) -> None:
+    """Encode and decode some batches, showing what each convolution of the decoder is given."""
+    handles = [c.register_forward_pre_hook(lambda c, given: see(c, given[0])) for c in convolutions_in(decoder)]
+    for pixels in batches:
+        kept: list[Kept] = []
+        features = pixels
+        for block in encoder.blocks[: decoder.level]:
+            features = block(features, pooling, kept)
+        decoder(features, kept, pooling)
+    for handle in handles:
+        handle.remove()
 
 
 def placeholder_coordinates(decoder: Decoder) -> None:

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from universal_style.networks.checkpoints import SCALE
 from universal_style.networks.decoder import Decoder
-from universal_style.networks.pooling import Kept, Pooling
+from universal_style.networks.pooling import Pooling
 from universal_style.networks.vgg import Encoder
-from universal_style.training.coordinates import convolutions_in
+from universal_style.training.coordinates import convolutions_in, watch_inputs
 from universal_style.training.patches import patches_at, random_places
 
 DAMPING = 1e-3
@@ -41,23 +41,14 @@ def rounded(
     """
     seen: dict[torch.nn.Module, Tensor] = {}
 
-    def see(convolution: torch.nn.Module, given: tuple[Tensor]) -> None:
-        columns = patches_at(given[0], random_places(given[0], COLUMNS_PER_PICTURE))
+    def see(convolution: torch.nn.Module, given: Tensor) -> None:
+        columns = patches_at(given, random_places(given, COLUMNS_PER_PICTURE))
         seen[convolution] = seen.get(convolution, 0) + columns @ columns.T
 
-    layers = convolutions_in(decoder)
-    handles = [layer.register_forward_pre_hook(see) for layer in layers]
-    for pixels in batches:
-        kept: list[Kept] = []
-        features = pixels
-        for block in encoder.blocks[: decoder.level]:
-            features = block(features, pooling, kept)
-        decoder(features, kept, pooling)
-    for handle in handles:
-        handle.remove()
+    watch_inputs(decoder, encoder, pooling, batches, see)
     names = {id(module): name for block in decoder.blocks for name, module in block.named_children()}
     stored: dict[str, Tensor] = {}
-    for layer in layers:
+    for layer in convolutions_in(decoder):
         name = names[id(layer)]
         weight, scale = compensated(layer.weight.float().flatten(1), seen.pop(layer))
         stored[f"{name}.weight"] = weight.reshape(layer.weight.shape).cpu()  # (d, 9c) -> (d, c, 3, 3)

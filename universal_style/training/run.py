@@ -16,6 +16,7 @@ from universal_style.drivers.whole import grown
 from universal_style.errors import OptionError
 from universal_style.images import Image
 from universal_style.methods import METHODS
+from universal_style.names import looked_up
 from universal_style.networks.checkpoints import bundled_folder, decoder_name, load_decoder, load_encoder
 from universal_style.networks.decoder import Decoder
 from universal_style.networks.pooling import POOLINGS, HaarSumPooling, Pooling
@@ -76,8 +77,7 @@ class Plan:
             InputError: a folder holds no picture.
             OptionError: an option is out of range.
         """
-        if pooling not in POOLINGS:
-            raise OptionError(f"pooling {pooling!r} is unknown; use one of {', '.join(POOLINGS)}")
+        chosen = looked_up("pooling", pooling, POOLINGS)
         for level in levels:
             if level not in LEVELS:
                 raise OptionError(f"level {level} is unknown; the encoder has {', '.join(map(str, LEVELS))}")
@@ -107,7 +107,7 @@ class Plan:
         recipes = tuple(
             Recipe(
                 level=level,
-                edited=edited_levels(POOLINGS[pooling], level),
+                edited=edited_levels(chosen, level),
                 steps=count,
                 plain=plain,
                 transformed=transformed,
@@ -120,7 +120,7 @@ class Plan:
             for level, count in zip(levels, steps, strict=True)
         )
         return cls(
-            pooling=POOLINGS[pooling],
+            pooling=chosen,
             recipes=recipes,
             pictures=tuple(found),
             styles=tuple(pictures_in(styles)) if styles is not None else tuple(found),
