@@ -6,6 +6,7 @@ from PIL import Image as Pillow
 import universal_style
 from universal_style.errors import InputError, OptionError
 from universal_style.images import Image
+from universal_style.methods import method_named
 from universal_style.metrics import edge_ssim, psnr
 from universal_style.moments import Moments
 from universal_style.request import Request
@@ -115,7 +116,7 @@ def test_pictures_observed_together_are_one_style(stylizer, cat, ducks):
     ducks = ducks.resize((112, 80))  # multiples of the stride, so that nothing is grown
     together = stylizer.observe(cat, ducks).moments["max/relu2_1"]
     columns = [
-        dict(stylizer.encoder.ascend(Image.of(p).tensor(), stylizer.method.pooling, 2))[2][0].flatten(1)
+        dict(stylizer.loaded.encoder.ascend(Image.of(p).tensor(), stylizer.method.pooling, 2))[2][0].flatten(1)
         for p in (cat, ducks)
     ]
     expected = Moments.of(torch.cat(columns, dim=1))
@@ -127,7 +128,7 @@ def test_a_style_is_observed_in_one_pass_of_each_kind_and_remembered(stylizer, d
     path = tmp_path / "ducks.png"
     ducks.save(path)
     passes = []
-    handle = stylizer.encoder.blocks[0].conv1_1.register_forward_hook(lambda *_: passes.append(1))
+    handle = stylizer.loaded.encoder.blocks[0].conv1_1.register_forward_hook(lambda *_: passes.append(1))
     try:
         style = stylizer.observe(path)
         again = stylizer.observe(path)
@@ -172,7 +173,9 @@ def test_the_report_says_what_was_done(stylizer, cat, ducks):
 def test_progress_is_told(stylizer, cat, ducks):
     told = []
     stylizer.run(cat, ducks, levels=[2, 1], progress=lambda *event: told.append(event))
-    assert [step for step, _, _ in told] == ["reading", "observing style 1", "relu2_1", "relu1_1", "smoothing", "done"]
+    steps = ["read", "find regions", "load decoders", "observing style 1", "relu2_1", "relu1_1", "smooth", "done"]
+    assert [step for step, _, _ in told] == steps
+    assert [done for _, done, _ in told] == list(range(len(steps)))
     assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
     assert told[-1][1] == told[-1][2]
 
@@ -203,11 +206,12 @@ def test_progress_is_told(stylizer, cat, ducks):
         ({"auto_regions": 3, "semantic_regions": True}, "exclude each other"),
         ({"auto_regions": 1}, "auto-regions 1 is out of range"),
         ({"smooth": "sanding"}, "smooth"),
+        ({"alhpa": 1.0}, "method wct has no option alhpa; its own are alpha, levels"),
     ],
 )
 def test_a_bad_option_is_refused(options, message):
     with pytest.raises(OptionError, match=message):
-        Request.of(**options)
+        Request.of(method_named(options.pop("method", "wct")), **options)
 
 
 @pytest.mark.parametrize(("device", "dtype"), [("tpu", "auto"), ("cpu", "int8"), ("cpu", "float16")])
@@ -223,7 +227,7 @@ def test_a_bad_preset_is_refused(stylizer, ducks, tmp_path):
     path.write_bytes(b"nonsense")
     with pytest.raises(InputError, match="not a readable preset"):
         Style.load(path)
-    path.write_bytes(next(iter(stylizer.checkpoints.values())).path.read_bytes())
+    path.write_bytes(stylizer.loaded.encoder_checkpoint.path.read_bytes())
     with pytest.raises(InputError, match="not a preset of this version"):
         Style.load(path)
 

@@ -118,8 +118,9 @@ def transfer(
     output: Annotated[Path, typer.Option("--output", "-o", help="Where to write the result.")],
     method: Annotated[MethodName, typer.Option("--method", "-m")] = MethodName.WCT,
     alpha: Annotated[
-        str, typer.Option(help="Strength from 0 (plain reconstruction) to 1; one number, or one per level.")
-    ] = "1.0",
+        str | None,
+        typer.Option(help="Strength from 0 (plain reconstruction) to 1; one number, or one per level.  [default: 1]"),
+    ] = None,
     levels: Annotated[
         str | None,
         typer.Option(help="Levels in the order in which they run, 5 (coarse) to 1 (fine).  [default: the method's]"),
@@ -162,7 +163,7 @@ def transfer(
 ) -> None:
     """Give a picture the style of others."""
     options = {
-        "alpha": _numbers("alpha", alpha, float),
+        "alpha": None if alpha is None else _numbers("alpha", alpha, float),
         "levels": None if levels is None else _numbers("levels", levels, int),
         "transform": transform.value if transform else None,
         "style_weights": None if style_weights is None else _numbers("style-weights", style_weights, float),
@@ -176,9 +177,10 @@ def transfer(
         "semantic_regions": semantic_regions,
     }
     from universal_style.images import check_writable, output_format
+    from universal_style.methods import method_named
     from universal_style.request import Request
 
-    Request.of(method.value, styles=len(styles), **options)  # type: ignore[arg-type]
+    Request.of(method_named(method.value), styles=len(styles), **options)  # type: ignore[arg-type]
     output_format(output)
     for path in (output, report):
         if path is not None:

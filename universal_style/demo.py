@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Float
 
 from universal_style.images import Image
-from universal_style.stylizer import Progress, Stylizer, silent
+from universal_style.report import Progress, silent
+from universal_style.stylizer import Stylizer
 
 PICTURES = Path(__file__).resolve().parent / "pictures"
 CONTENTS = ("astronaut-eileen-collins.jpg", "chelsea-cat.jpg")

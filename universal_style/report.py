@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+
+Progress = Callable[[str, int, int], None]
+"""Called with (what begins now, steps done, steps in all)."""
+
+
+def silent(step: str, done: int, total: int) -> None:
+    """Ignore progress."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +31,7 @@ class Report:
         regions: of the content, with what each took from each style and why.
         notes: the same in a line each, where there is more than one region.
         versions: of this package, torch and Python's other parts that matter.
+        trace: of an optimiser: weighted losses and seconds so far, by iteration.
     """
 
     method: str
@@ -35,20 +43,49 @@ class Report:
     regions: Sequence[Mapping[str, Any]]
     notes: Sequence[str]
     versions: Mapping[str, str]
+    trace: Sequence[Mapping[str, float]] = ()
 
 
 @dataclass
-class Clock:
-    """Seconds by step, device work included."""
+class Steps:
+    """The steps of one transfer: announced as they begin, their seconds booked as they end, device work included.
+
+    Attributes:
+        device: that does the work.
+        progress: told of each step.
+        total: number of steps expected.
+        seconds: by step.
+    """
 
     device: torch.device
+    progress: Progress
+    total: int
     seconds: dict[str, float] = field(default_factory=dict)
+    _now: str = ""
+    _done: int = -1
     _since: float = field(default_factory=time.perf_counter)
 
-    def lap(self, step: str) -> None:
-        """Book the time since the last lap to a step."""
+    def begin(self, step: str, told: str = "") -> None:
+        """End the step before, begin one.
+
+        Args:
+            step: its name; the seconds of steps of one name are added up.
+            told: what is announced in its place.
+        """
+        self.end()
+        self._now, self._done = step, self._done + 1
+        self.progress(told or step, self._done, self.total)
+
+    def end(self) -> None:
+        """End the step that runs."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         now = time.perf_counter()
-        self.seconds[step] = self.seconds.get(step, 0.0) + now - self._since
-        self._since = now
+        if self._now:
+            self.seconds[self._now] = self.seconds.get(self._now, 0.0) + now - self._since
+        self._now, self._since = "", now
+
+    def finish(self) -> None:
+        """End the last step."""
+        self.end()
+        self.progress("done", self.total, self.total)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from inspect import signature
+from typing import Any
 
 from universal_style.errors import OptionError
-from universal_style.methods import PLACES, Method, StagePlan, method_named
+from universal_style.methods import Method, Recipe
 from universal_style.regions import FEWEST_CLUSTERS, MISSING, MOST_CLUSTERS
 from universal_style.smoothing import Smoothing, smoothing_named
-from universal_style.transforms import Transform, transform_named
 
 LONGEST_SIDE = 100_000
 
@@ -20,11 +21,7 @@ class Request:
 
     Attributes:
         method: the row of the methods table.
-        levels: those that are edited, in order.
-        places: where on the walk features are edited, of `PLACES`.
-        stages: in the order in which they run.
-        alphas: strength by level, 0 to 1.
-        transform: of the features.
+        recipe: what it makes of its own options.
         smooth: name of the smoothing of the result …
         smoothing: … and the smoothing.
         weights: one per style, summing to 1.
@@ -37,11 +34,7 @@ class Request:
     """
 
     method: Method
-    levels: tuple[int, ...]
-    places: tuple[str, ...]
-    stages: tuple[StagePlan, ...]
-    alphas: Mapping[int, float]
-    transform: Transform
+    recipe: Recipe
     smooth: str
     smoothing: Smoothing
     weights: tuple[float, ...]
@@ -55,13 +48,9 @@ class Request:
     @classmethod
     def of(
         cls,
-        method: str = "wct",
+        method: Method,
         *,
         styles: int = 1,
-        alpha: float | Sequence[float] = 1.0,
-        levels: Sequence[int] | None = None,
-        sites: Sequence[str] | None = None,
-        transform: str | None = None,
         smooth: str | None = None,
         style_weights: Sequence[float] | None = None,
         missing: str = "global",
@@ -70,27 +59,30 @@ class Request:
         size: int | None = None,
         style_size: int | None = None,
         seed: int = 0,
+        **own: Any,
     ) -> Request:
         """Check options and look names up.
 
         Args:
+            method: a row of the methods table.
             styles: how many styles there will be.
-            alpha: 0 to 1, for all levels or one for each of `levels`.
-            levels: those to edit, in order; the method's own when left out.
-            sites: where on the walk to edit, of encoder, skip and decoder; the method's own when left out.
-            transform: its name; the method's own when left out.
             smooth: name of the smoothing; the method's own when left out.
             missing: what happens to a region without a counterpart: global, nearest or keep.
             auto_regions: 0, or the number of regions to find.
             semantic_regions: divide pictures by what they show, by a pretrained network.
             style_weights: one non-negative number per style, not all zero; they are scaled to sum to 1.
+            **own: options of the method itself, see its `recipe`; None counts as not given.
 
         Raises:
             OptionError: an option is out of range or contradicts another.
         """
-        row = method_named(method)
-        chosen = row.usual_levels if levels is None else _levels(levels, row)
-        places = row.usual_places if sites is None else _places(sites, row)
+        own = {name: value for name, value in own.items() if value is not None}
+        known = signature(method.recipe).parameters
+        for name in own.keys() - known.keys():
+            options = ", ".join(option.replace("_", "-") for option in known)
+            raise OptionError(
+                f"method {method.name} has no option {name.replace('_', '-')}; its own are {options or 'none'}"
+            )
         if missing not in MISSING:
             raise OptionError(f"missing {missing!r} is unknown; use one of {', '.join(MISSING)}")
         if auto_regions and not FEWEST_CLUSTERS <= auto_regions <= MOST_CLUSTERS:
@@ -100,60 +92,25 @@ class Request:
         if auto_regions and semantic_regions:
             raise OptionError("auto-regions and semantic-regions exclude each other; give one of them")
         return cls(
-            method=row,
-            levels=chosen,
-            places=places,
-            stages=row.arrangement(chosen, places, row.pooling),
-            alphas=_alphas(alpha, chosen, row),
-            transform=row.transform if transform is None else transform_named(transform),
-            smooth=smooth or row.smoothing,
-            smoothing=smoothing_named(smooth or row.smoothing),
+            method=method,
+            recipe=method.recipe(**own),
+            smooth=smooth or method.smoothing,
+            smoothing=smoothing_named(smooth or method.smoothing),
             missing=missing,
             auto_regions=auto_regions,
             semantic_regions=semantic_regions,
-            weights=_weights(style_weights, styles),
+            weights=_weights(style_weights, styles, method),
             size=_side("size", size),
             style_size=_side("style-size", style_size),
             seed=seed,
         )
 
 
-def _levels(levels: Sequence[int], method: Method) -> tuple[int, ...]:
-    known = ", ".join(str(level) for level in method.levels)
-    if not levels:
-        raise OptionError(f"no level given; method {method.name} has the levels {known}")
-    for level in levels:
-        if level not in method.levels:
-            raise OptionError(f"level {level} is unknown; method {method.name} has the levels {known}")
-    if len(set(levels)) != len(levels):
-        raise OptionError(f"levels {','.join(map(str, levels))} name a level twice; name each once")
-    return tuple(levels)
-
-
-def _places(places: Sequence[str], method: Method) -> tuple[str, ...]:
-    if not places:
-        raise OptionError(f"no site given; method {method.name} has the sites {', '.join(method.places)}")
-    for place in places:
-        if place not in PLACES:
-            raise OptionError(f"site {place!r} is unknown; use one or more of {', '.join(PLACES)}")
-        if place not in method.places:
-            raise OptionError(f"method {method.name} has no site {place}; it has {', '.join(method.places)}")
-    return tuple(place for place in PLACES if place in places)
-
-
-def _alphas(alpha: float | Sequence[float], levels: tuple[int, ...], method: Method) -> dict[int, float]:
-    given = [float(a) for a in alpha] if isinstance(alpha, Sequence) else [float(alpha)] * len(levels)
-    if len(given) == 1:
-        given = given * len(levels)
-    if len(given) != len(levels):
-        raise OptionError(f"{len(given)} alphas for {len(levels)} levels; give one for all or one for each")
-    for value in given:
-        if not 0 <= value <= 1:
-            raise OptionError(f"alpha {value:g} is out of range; it lies between 0 (content) and 1 (style)")
-    return {level: value * method.strengths[level] for level, value in zip(levels, given, strict=True)}
-
-
-def _weights(weights: Sequence[float] | None, styles: int) -> tuple[float, ...]:
+def _weights(weights: Sequence[float] | None, styles: int, method: Method) -> tuple[float, ...]:
+    if method.holds_style:
+        if styles or weights is not None:
+            raise OptionError(f"{method.name} holds its own style; give no style with it")
+        return ()
     if styles < 1:
         raise OptionError("no style given; give at least one style picture or preset")
     if weights is None:

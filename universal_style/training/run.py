@@ -15,7 +15,7 @@ from universal_style.devices import Backend, backend_named
 from universal_style.drivers.whole import grown
 from universal_style.errors import OptionError
 from universal_style.images import Image
-from universal_style.methods import METHODS
+from universal_style.methods import CLOSED_FORMS
 from universal_style.names import looked_up
 from universal_style.networks.checkpoints import bundled_folder, decoder_name, load_decoder, load_encoder
 from universal_style.networks.decoder import Decoder
@@ -197,9 +197,8 @@ def calibration(plan: Plan, recipe: Recipe) -> Iterator[Tensor]:
 
 def edited_levels(pooling: Pooling, level: int) -> tuple[int, ...]:
     """Say at which levels a method with this pooling edits features on the way up to a decoder's level."""
-    plans = [method.arrangement(method.levels, ("encoder",), method.pooling) for method in METHODS.values()]
-    for method, stages in zip(METHODS.values(), plans, strict=True):
-        for stage in stages:
+    for method in CLOSED_FORMS.values():
+        for stage in method.arrangement(method.levels, ("encoder",), method.pooling):
             if method.pooling.name == pooling.name and stage.level == level:
                 return tuple(sorted(site.level for site in stage.sites))
     return (level,)

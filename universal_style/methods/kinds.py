@@ -1,0 +1,95 @@
+"""What every method offers: a recipe, made of options once, that carries one picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from jaxtyping import Float
+from torch import Tensor
+
+from universal_style.networks.checkpoints import Checkpoint
+from universal_style.regions import LabelMap, Match
+from universal_style.report import Steps
+from universal_style.subjects import Loaded, Subject
+
+
+@dataclass(frozen=True)
+class Task:
+    """One picture to be given a style.
+
+    Attributes:
+        pixels: of the content, RGB in [0, 1].
+        regions: of the content.
+        subjects: the styles.
+        regions_of_styles: one map for each of them.
+        matched: what each region takes from each style.
+        seed: of everything random.
+        steps: to be told of what is done.
+    """
+
+    pixels: Float[Tensor, "1 3 h w"]
+    regions: LabelMap
+    subjects: Sequence[Subject]
+    regions_of_styles: Sequence[LabelMap]
+    matched: Match
+    seed: int
+    steps: Steps
+
+
+@dataclass(frozen=True)
+class Carried:
+    """A picture in its style.
+
+    Attributes:
+        pixels: of the content's size, not clipped.
+        checkpoints: that were used.
+        trace: of an optimiser, by iteration.
+    """
+
+    pixels: Float[Tensor, "1 3 h w"]
+    checkpoints: Sequence[Checkpoint]
+    trace: Sequence[Mapping[str, float]] = ()
+
+
+@runtime_checkable
+class Recipe(Protocol):
+    """A method with its options checked and turned into objects."""
+
+    def as_options(self) -> dict[str, Any]:
+        """Give the options for a report."""
+
+    def steps(self, styles: int) -> int:
+        """Say how many steps `carry` will begin, for so many styles."""
+
+    def carry(self, loaded: Loaded, task: Task) -> Carried:
+        """Give one picture its style."""
+
+
+@runtime_checkable
+class Method(Protocol):
+    """A name on the command line.
+
+    Attributes:
+        smoothing: name of the result's, in `SMOOTHINGS`, unless another is asked for.
+        precision: of its networks where the user leaves the choice: auto, or a name of `DTYPES`.
+        holds_style: whether it comes with its style and takes none.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def smoothing(self) -> str: ...
+    @property
+    def precision(self) -> str: ...
+    @property
+    def holds_style(self) -> bool: ...
+
+    @property
+    def recipe(self) -> Any:
+        """Give what makes a `Recipe` of the method's own options, handed over by keyword.
+
+        Raises:
+            OptionError: an option is out of range or contradicts another.
+        """

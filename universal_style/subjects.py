@@ -1,0 +1,160 @@
+"""What stands for a style in a transfer, and what is loaded and observed once for many pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from universal_style.devices import Backend
+from universal_style.drivers.fit import Aim
+from universal_style.images import Image, Source
+from universal_style.networks.checkpoints import Checkpoint, bundled_folder, load_decoder, load_encoder
+from universal_style.networks.decoder import Decoder
+from universal_style.networks.pooling import Pooling
+from universal_style.networks.stage import Site, Walker, to_precision
+from universal_style.networks.vgg import Encoder
+from universal_style.regions import KEEP, WHOLE, LabelMap, Match
+from universal_style.styles import Style, scaled_style
+
+StyleSource = Style | Source
+"""A preset or anything that stands for a picture."""
+
+FileKey = tuple[str, int, int, int | None] | None
+"""Path, time of change, length and style size of a picture's file; None for what is no file."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What stands for a style: exactly one of a preset and a picture."""
+
+    name: str
+    file: FileKey
+    preset: Style | None
+    picture: Image | None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in pixels; a preset has forgotten its own."""
+        return (1, 1) if self.picture is None else (self.picture.height, self.picture.width)
+
+
+def subject_of(source: StyleSource, style_size: int | None) -> Subject:
+    """Read what stands for a style: a preset, or a picture at the size at which it is observed."""
+    if isinstance(source, Style):
+        return Subject(source.name, None, source, None)
+    if not isinstance(source, str | Path):
+        return Subject("style", None, None, scaled_style(Image.of(source), style_size))
+    path = Path(source)
+    if path.suffix == ".safetensors":
+        return Subject(path.name, None, Style.load(path), None)
+    picture = scaled_style(Image.of(path), style_size)
+    facts = path.stat()
+    return Subject(path.name, (str(path.absolute()), facts.st_mtime_ns, facts.st_size, style_size), None, picture)
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A style as a whole and by label; no labels where it is one region."""
+
+    whole: Style
+    parts: tuple[Style, ...]
+
+    def at(self, label: int) -> Style:
+        """Give the region of a label, or the whole."""
+        return self.whole if label == WHOLE else self.parts[label]
+
+
+def aims_of(regions: LabelMap, matched: Match, observed: Sequence[Observed]) -> list[list[Aim]]:
+    """Turn what each region takes from each style into what its moments are carried to, for every label."""
+    aims: list[list[Aim]] = [[] for _ in range(regions.count)]
+    for region in matched.regions:
+        for source, style in zip(region.sources, observed, strict=True):
+            if source.style != KEEP and source.weight > 0:
+                aims[region.label].append(Aim(source.weight, source.content, style.at(source.style).moments))
+    return aims
+
+
+class Loaded:
+    """Networks and observed styles, each loaded or observed when first asked for.
+
+    Args:
+        backend: where the networks live, and in which precision.
+        folder: of the decoders' checkpoints.
+    """
+
+    def __init__(self, backend: Backend, folder: Path) -> None:
+        self.backend = backend
+        self.folder = folder
+        self._decoders: dict[tuple[str, int], tuple[Decoder, Checkpoint]] = {}
+        self._styles: dict[tuple[FileKey, tuple[Walker, ...]], Style] = {}
+
+    @cached_property
+    def _bundled(self) -> tuple[Encoder, Checkpoint]:
+        encoder, checkpoint = load_encoder(bundled_folder())
+        to_precision(encoder, self.backend.device, self.backend.dtype)
+        return encoder, checkpoint
+
+    @property
+    def encoder(self) -> Encoder:
+        """The bundled encoder."""
+        return self._bundled[0]
+
+    @property
+    def encoder_checkpoint(self) -> Checkpoint:
+        """The file that the bundled encoder came from."""
+        return self._bundled[1]
+
+    def decoder(self, pooling: Pooling, level: int) -> tuple[Decoder, Checkpoint]:
+        """Give the mirror decoder of a level, and the file it came from.
+
+        Raises:
+            CheckpointError: it is missing, damaged or swapped.
+        """
+        key = (pooling.name, level)
+        if key not in self._decoders:
+            decoder, checkpoint = load_decoder(self.folder, pooling, level)
+            to_precision(decoder, self.backend.device, self.backend.dtype)
+            self._decoders[key] = decoder, checkpoint
+        return self._decoders[key]
+
+    def observe(self, subject: Subject, regions: LabelMap, walks: Sequence[Walker], sites: Iterable[Site]) -> Observed:
+        """Observe a style label by label.
+
+        Args:
+            regions: of its picture.
+            walks: those that see it at the sites.
+            sites: where its moments will be needed.
+
+        Raises:
+            InputError: a preset does not hold them.
+        """
+        if regions.is_uniform:
+            whole = self.whole(subject, walks)
+            for site in sites:
+                whole.at(site)
+            return Observed(whole, ())
+        assert subject.picture is not None  # a preset has the uniform map
+        parts = Style.of_regions(subject.picture.tensor(self.backend.device), walks, regions, subject.name)
+        return Observed(parts[0].merge(*parts[1:]), tuple(parts))
+
+    def whole(self, subject: Subject, walks: Sequence[Walker]) -> Style:
+        """Observe a style as one region; files are remembered."""
+        if subject.preset is not None:
+            return subject.preset.to(self._home)
+        assert subject.picture is not None
+        key = (subject.file, tuple(walks))
+        if subject.file and key in self._styles:
+            return self._styles[key]
+        style = Style.of_picture(subject.picture, walks, self.backend.device, subject.name)
+        if subject.file:
+            self._styles[key] = style
+        return style
+
+    @property
+    def _home(self) -> torch.device:
+        """Where moments live: on the device, but MPS has no float64."""
+        return torch.device("cpu") if self.backend.device.type == "mps" else self.backend.device
