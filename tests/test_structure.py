@@ -16,7 +16,7 @@ ROOMS = [
     {"atomic", "names"},
     {"images", "moments", "networks", "transforms", "smoothing", "regions", "devices"},
     {"drivers"},
-    {"styles", "metrics", "report"},
+    {"styles", "metrics", "report", "reference"},
     {"subjects"},
     {"methods"},
     {"request"},

@@ -37,15 +37,6 @@ app.add_typer(train_app, name="train")
 console = Console(stderr=True)
 
 
-class MethodName(StrEnum):
-    """Methods by name."""
-
-    WCT = "wct"
-    PHOTO_WCT = "photo-wct"
-    WCT2 = "wct2"
-    WCT2_SUM = "wct2-sum"
-
-
 class TransformName(StrEnum):
     """Transforms by name."""
 
@@ -62,6 +53,35 @@ class PoolingName(StrEnum):
     INDEX = "index"
     HAAR_SUM = "haar-sum"
     HAAR_CAT5 = "haar-cat5"
+
+
+class OptimizerName(StrEnum):
+    """Ways of descent by name."""
+
+    LBFGS = "lbfgs"
+    ADAM = "adam"
+
+
+class InitName(StrEnum):
+    """Where an optimiser begins."""
+
+    CONTENT = "content"
+    STYLE = "style"
+    NOISE = "noise"
+
+
+class EncoderPoolingName(StrEnum):
+    """The optimisers' poolings by name."""
+
+    MAX = "max"
+    AVERAGE = "average"
+
+
+class EncoderName(StrEnum):
+    """The optimisers' encoders by name."""
+
+    BUNDLED = "bundled"
+    TORCHVISION = "torchvision"
 
 
 class SmoothingName(StrEnum):
@@ -98,6 +118,8 @@ class DtypeName(StrEnum):
     FLOAT16 = "float16"
 
 
+DESCENT = "Optimisers"
+
 Device = Annotated[DeviceName, typer.Option(help="Where to run; auto takes a GPU where there is one.")]
 Dtype = Annotated[DtypeName, typer.Option(help="Precision of the networks; auto takes bfloat16 on CPUs that have it.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
@@ -114,9 +136,16 @@ def root(
 @app.command()
 def transfer(
     content: Annotated[Path, typer.Argument(help="The picture to restyle.")],
-    styles: Annotated[list[Path], typer.Argument(help="One or more style pictures or presets.", metavar="STYLE...")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Where to write the result.")],
-    method: Annotated[MethodName, typer.Option("--method", "-m")] = MethodName.WCT,
+    styles: Annotated[
+        list[Path] | None, typer.Argument(help="One or more style pictures or presets.", metavar="STYLE...")
+    ] = None,
+    method: Annotated[
+        str,
+        typer.Option(
+            "--method", "-m", help="wct, photo-wct, wct2, wct2-sum, gatys, deep-photo, or a trained net's file."
+        ),
+    ] = "wct",
     alpha: Annotated[
         str | None,
         typer.Option(help="Strength from 0 (plain reconstruction) to 1; one number, or one per level.  [default: 1]"),
@@ -154,6 +183,57 @@ def transfer(
     style_size: Annotated[
         int | None, typer.Option(help="Long side at which styles are seen.  [default: native, at most 1024]")
     ] = None,
+    iterations: Annotated[
+        int | None,
+        typer.Option(help="Steps at each scale and phase.  [default: the method's]", rich_help_panel=DESCENT),
+    ] = None,
+    optimizer: Annotated[
+        OptimizerName | None, typer.Option(help="How to descend.  [default: lbfgs]", rich_help_panel=DESCENT)
+    ] = None,
+    init: Annotated[
+        InitName | None, typer.Option(help="Where to begin.  [default: content]", rich_help_panel=DESCENT)
+    ] = None,
+    style_layers: Annotated[
+        str | None,
+        typer.Option(
+            help="Layers of the style loss, each with its weight if not 1: relu1_1,relu3_1=2.  "
+            "[default: relu1_1 … relu5_1]",
+            rich_help_panel=DESCENT,
+        ),
+    ] = None,
+    content_layers: Annotated[
+        str | None, typer.Option(help="The same of the content loss.  [default: relu4_2]", rich_help_panel=DESCENT)
+    ] = None,
+    content_weight: Annotated[
+        float | None, typer.Option(help="Of the content loss beside the style loss.", rich_help_panel=DESCENT)
+    ] = None,
+    tv_weight: Annotated[
+        float | None, typer.Option(help="Of the roughness.  [default: 0]", rich_help_panel=DESCENT)
+    ] = None,
+    photorealism_weight: Annotated[
+        float | None, typer.Option(help="Of Deep Photo's photorealism term.", rich_help_panel=DESCENT)
+    ] = None,
+    pooling: Annotated[
+        EncoderPoolingName | None, typer.Option(help="Of the encoder.  [default: max]", rich_help_panel=DESCENT)
+    ] = None,
+    scales: Annotated[
+        int | None,
+        typer.Option(
+            help="Sizes from coarse to fine, each twice the last.  [default: by size]", rich_help_panel=DESCENT
+        ),
+    ] = None,
+    encoder: Annotated[
+        EncoderName | None,
+        typer.Option(
+            help="bundled, or torchvision, which is fetched once.  [default: bundled]", rich_help_panel=DESCENT
+        ),
+    ] = None,
+    preview: Annotated[
+        Path | None, typer.Option(help="A picture written again and again on the way.", rich_help_panel=DESCENT)
+    ] = None,
+    preview_every: Annotated[
+        int | None, typer.Option(help="Steps between previews.  [default: 25]", rich_help_panel=DESCENT)
+    ] = None,
     device: Device = DeviceName.AUTO,
     dtype: Dtype = DtypeName.AUTO,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
@@ -175,12 +255,26 @@ def transfer(
         "missing": missing.value,
         "auto_regions": auto_regions,
         "semantic_regions": semantic_regions,
+        "iterations": iterations,
+        "optimizer": optimizer.value if optimizer else None,
+        "init": init.value if init else None,
+        "style_layers": None if style_layers is None else _layer_weights("style-layers", style_layers),
+        "content_layers": None if content_layers is None else _layer_weights("content-layers", content_layers),
+        "content_weight": content_weight,
+        "tv_weight": tv_weight,
+        "photorealism_weight": photorealism_weight,
+        "pooling": pooling.value if pooling else None,
+        "scales": scales,
+        "encoder": encoder.value if encoder else None,
+        "preview": preview,
+        "preview_every": preview_every,
     }
+    sources = styles or []
     from universal_style.images import check_writable, output_format
     from universal_style.methods import method_named
     from universal_style.request import Request
 
-    Request.of(method_named(method.value), styles=len(styles), **options)  # type: ignore[arg-type]
+    Request.of(method_named(method), styles=len(sources), **options)  # type: ignore[arg-type]
     output_format(output)
     for path in (output, report):
         if path is not None:
@@ -188,10 +282,10 @@ def transfer(
     from universal_style.stylizer import Stylizer
 
     with _progress(quiet) as show:
-        stylizer = Stylizer(method.value, device=device.value, dtype=dtype.value, decoders=decoders)
+        stylizer = Stylizer(method, device=device.value, dtype=dtype.value, decoders=decoders)
         image, facts = stylizer.run(
             content,
-            *styles,
+            *sources,
             content_mask=content_mask,
             style_masks=style_mask or (),
             progress=show,
@@ -265,12 +359,8 @@ def train_decoders(
     quiet: Quiet = False,
 ) -> None:
     """Train mirror decoders on any folder of pictures; stop and resume at will."""
-    try:
+    with _training_extra():
         from universal_style.training.run import Plan, run
-    except ModuleNotFoundError as error:
-        raise OptionError(
-            f"training needs {error.name}; install it: pip install 'universal-style[training]'"
-        ) from error
 
     chosen = _numbers("levels", levels, int)
     budget = _numbers("steps", steps, int)
@@ -297,9 +387,59 @@ def train_decoders(
     )
     with _training_bars(quiet) as show:
         for event in run(plan):
-            show(event)
+            show(event.name, event.report)
     if not quiet:
         console.print(f"checkpoints, card and curves: {output}", highlight=False)
+
+
+@train_app.command("feed-forward")
+def train_feed_forward(
+    style: Annotated[Path, typer.Argument(help="The style picture.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The net to write, .safetensors.")],
+    photos: Annotated[list[Path], typer.Option(help="Folder of photographs to learn on; may be given again.")],
+    steps: Annotated[int, typer.Option(help="Gradient steps.")] = 20000,
+    batch: Annotated[int, typer.Option(help="Crops per step.")] = 4,
+    side: Annotated[int, typer.Option(help="Side of the square crops in pixels, a multiple of 16.")] = 256,
+    style_size: Annotated[int | None, typer.Option(help="Long side at which the style is seen.")] = None,
+    content_weight: Annotated[float, typer.Option(help="Of the content loss beside the style loss.")] = 0.3,
+    tv_weight: Annotated[float, typer.Option(help="Of the roughness.")] = 1.0,
+    learning_rate: Annotated[float, typer.Option(help="Peak rate of Adam.")] = 1e-3,
+    measure_every: Annotated[int, typer.Option(help="Steps between measures and saves.")] = 200,
+    workers: Annotated[int, typer.Option(help="Processes that read pictures.")] = 2,
+    resume: Annotated[bool, typer.Option(help="Go on from the state beside the output.")] = True,
+    device: Device = DeviceName.AUTO,
+    dtype: Dtype = DtypeName.AUTO,
+    seed: Annotated[int, typer.Option(help="Seed of crops and parameters.")] = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Train a net that gives one style in one pass; transfer takes its file as --method."""
+    with _training_extra():
+        from universal_style.training.feed_forward import FeedForwardPlan
+        from universal_style.training.feed_forward import train_feed_forward as train
+
+    plan = FeedForwardPlan.of(
+        style=style,
+        photos=photos,
+        output=output,
+        steps=steps,
+        batch=batch,
+        side=side,
+        style_size=style_size,
+        content_weight=content_weight,
+        tv_weight=tv_weight,
+        learning_rate=learning_rate,
+        measure_every=measure_every,
+        workers=workers,
+        resume=resume,
+        device=device.value,
+        dtype=dtype.value,
+        seed=seed,
+    )
+    with _training_bars(quiet) as show:
+        for report in train(plan):
+            show(output.name, report)
+    if not quiet:
+        console.print(f"{output}  {output.stat().st_size / 2**20:.1f} MiB", highlight=False)
 
 
 @app.command()
@@ -320,12 +460,8 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Judge methods over a folder of pairs: structure kept, style reached, seconds, memory."""
-    try:
+    with _training_extra():
         import matplotlib  # noqa: F401 (asked for before hours of work, not after)
-    except ModuleNotFoundError as error:
-        raise OptionError(
-            "evaluate draws with matplotlib; install it: pip install 'universal-style[training]'"
-        ) from error
     from universal_style.evaluation import (
         Contender,
         Score,
@@ -457,6 +593,14 @@ def _numbers(name: str, text: str, kind: Callable[[str], Any]) -> list[Any]:
         raise OptionError(f"{name} {text!r} is not a number or a list of numbers such as 0.7,0.3") from error
 
 
+def _layer_weights(name: str, text: str) -> dict[str, float]:
+    weights = {}
+    for part in text.split(","):
+        layer, _, weight = part.partition("=")
+        weights[layer] = _numbers(name, weight, float)[0] if weight else 1.0
+    return weights
+
+
 def _write_text(path: Path, text: str) -> None:
     with replacing(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
@@ -484,7 +628,18 @@ def _progress(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
 
 
 @contextmanager
-def _training_bars(quiet: bool) -> Iterator[Callable[[Any], None]]:
+def _training_extra() -> Iterator[None]:
+    """Import what only an extra installs."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise OptionError(
+            f"this needs {error.name}, which is not installed: pip install 'universal-style[training]'"
+        ) from error
+
+
+@contextmanager
+def _training_bars(quiet: bool) -> Iterator[Callable[[str, Any], None]]:
     """Show a bar per decoder with its loss and held-out PSNR; plain lines where there is no terminal."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
@@ -500,17 +655,16 @@ def _training_bars(quiet: bool) -> Iterator[Callable[[Any], None]]:
     progress = Progress(*columns, console=console, disable=not live)
     tasks: dict[str, TaskID] = {}
 
-    def show(event: Any) -> None:
-        report = event.report
-        if event.name not in tasks:
-            tasks[event.name] = progress.add_task(event.name, total=report.steps, loss="", psnr="")
+    def show(name: str, report: Any) -> None:
+        if name not in tasks:
+            tasks[name] = progress.add_task(name, total=report.steps, loss="", psnr="")
         fields: dict[str, Any] = {}
         if report.loss:
             fields["loss"] = f"loss {sum(report.loss.values()):.3f}"
         if report.psnr is not None:
             fields["psnr"] = f"{report.psnr:.2f} dB"
-        detail = f"{event.name}  {report.phase} {report.detail}".strip()
-        progress.update(tasks[event.name], completed=report.done, description=detail, **fields)
+        detail = f"{name}  {report.phase} {report.detail}".strip()
+        progress.update(tasks[name], completed=report.done, description=detail, **fields)
         if not live and not quiet and report.phase != "train":
             console.print(detail, f"step {report.done}", *fields.values(), highlight=False)
 

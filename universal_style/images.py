@@ -310,7 +310,7 @@ def _of_array(array: NDArray[Any]) -> Image:
     if not (math.isfinite(low) and math.isfinite(high)) or low < 0 or high > 1:
         raise InputError(f"float pixels lie in {low:g} … {high:g}; needed is 0 … 1")
     colours, alpha = (values[:, :, :-1], values[:, :, -1]) if values.shape[2] in (2, 4) else (values, None)
-    rgb = np.ascontiguousarray(np.broadcast_to(colours, (*values.shape[:2], 3)))
+    rgb = np.array(np.broadcast_to(colours, (*values.shape[:2], 3)))  # a copy: torch takes no array that is read-only
     return Image(rgb, alpha, bits=bits)
 
 

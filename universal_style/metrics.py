@@ -33,8 +33,7 @@ def gram_distance(result: Moments, style: Moments) -> float:
 
     Source: Gatys et al. 2016, equation 3, over the number of columns.
     """
-    given, wanted = ((m.scatter / m.count.clamp(min=1) + m.mean.outer(m.mean)).cpu().numpy() for m in (result, style))
-    return _relative(given, wanted)
+    return _relative(result.second.cpu().numpy(), style.second.cpu().numpy())
 
 
 def mean_distance(result: Moments, style: Moments) -> float:

@@ -73,6 +73,11 @@ class Moments:
         """Scatter over N - 1; zero where fewer than two columns were seen."""
         return self.scatter / (self.count - 1) if self.count > 1 else torch.zeros_like(self.scatter)
 
+    @property
+    def second(self) -> Float[Tensor, "c c"]:
+        """The mean of x xᵀ over the columns: their Gram matrix over their number; zero where none was seen."""
+        return self.scatter / self.count.clamp(min=1) + torch.outer(self.mean, self.mean)
+
     def merge(self, other: Moments) -> Moments:
         """Join with the moments of other columns.
 

@@ -96,7 +96,7 @@ class Stylizer:
         subjects = [subject_of(style, request.style_size) for style in styles]
         steps.begin("find regions")
         regions, regions_of_styles = self._regions(request, picture, content_mask, subjects, style_masks)
-        matched = match(regions, regions_of_styles, request.missing, request.weights)
+        matched = match(regions, regions_of_styles, request.missing, request.weights) if subjects else Match(())
         original = picture.tensor(self.backend.device)
         task = Task(original, regions, subjects, regions_of_styles, matched, request.seed, steps)
         carried = request.recipe.carry(self.loaded, task)
@@ -128,6 +128,10 @@ class Stylizer:
         for subject, mask in zip(subjects, style_masks, strict=False):
             if subject.picture is None and mask is not None:
                 raise InputError(f"{subject.name} is a preset, which has no regions; give the picture for its mask")
+        if not subjects:
+            if content_mask is not None or request.auto_regions or request.semantic_regions:
+                raise OptionError(f"{self.method.name} holds one style for the whole picture; give no regions with it")
+            return LabelMap.uniform(picture.height, picture.width), []
         if not (request.auto_regions or request.semantic_regions):
             sizes = [subject.size for subject in subjects]
             return read_masks(content_mask, style_masks, (picture.height, picture.width), sizes)

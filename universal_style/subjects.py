@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -14,8 +14,10 @@ from universal_style.drivers.fit import Aim
 from universal_style.images import Image, Source
 from universal_style.networks.checkpoints import Checkpoint, bundled_folder, load_decoder, load_encoder
 from universal_style.networks.decoder import Decoder
+from universal_style.networks.feed_forward import TransformNet, load_net
 from universal_style.networks.pooling import Pooling
 from universal_style.networks.stage import Site, Walker, to_precision
+from universal_style.networks.torchvision_encoder import fetched_encoder
 from universal_style.networks.vgg import Encoder
 from universal_style.regions import KEEP, WHOLE, LabelMap, Match
 from universal_style.styles import Style, scaled_style
@@ -40,6 +42,14 @@ class Subject:
     def size(self) -> tuple[int, int]:
         """(height, width) in pixels; a preset has forgotten its own."""
         return (1, 1) if self.picture is None else (self.picture.height, self.picture.width)
+
+    def scaled(self, factor: float) -> Subject:
+        """Give the same at a share of its picture's size; a preset stays as it is."""
+        if self.picture is None or factor == 1:
+            return self
+        small = self.picture.scaled_to(max(1, round(max(self.size) * factor)))
+        file = None if self.file is None else (*self.file[:3], max(small.height, small.width))
+        return replace(self, file=file, picture=small)
 
 
 def subject_of(source: StyleSource, style_size: int | None) -> Subject:
@@ -90,6 +100,7 @@ class Loaded:
         self.backend = backend
         self.folder = folder
         self._decoders: dict[tuple[str, int], tuple[Decoder, Checkpoint]] = {}
+        self._nets: dict[Path, tuple[TransformNet, Checkpoint]] = {}
         self._styles: dict[tuple[FileKey, tuple[Walker, ...]], Style] = {}
 
     @cached_property
@@ -108,6 +119,13 @@ class Loaded:
         """The file that the bundled encoder came from."""
         return self._bundled[1]
 
+    @cached_property
+    def torchvision_encoder(self) -> Encoder:
+        """The encoder with the numbers that torchvision publishes, fetched when first asked for."""
+        encoder = fetched_encoder()
+        to_precision(encoder, self.backend.device, self.backend.dtype)
+        return encoder
+
     def decoder(self, pooling: Pooling, level: int) -> tuple[Decoder, Checkpoint]:
         """Give the mirror decoder of a level, and the file it came from.
 
@@ -120,6 +138,18 @@ class Loaded:
             to_precision(decoder, self.backend.device, self.backend.dtype)
             self._decoders[key] = decoder, checkpoint
         return self._decoders[key]
+
+    def net(self, path: Path) -> tuple[TransformNet, Checkpoint]:
+        """Give a feed-forward net, and the file it came from.
+
+        Raises:
+            CheckpointError: the file is missing, damaged, or no net.
+        """
+        if path not in self._nets:
+            network, checkpoint = load_net(path)
+            network.to(self.backend.device).to(memory_format=torch.channels_last)
+            self._nets[path] = network, checkpoint
+        return self._nets[path]
 
     def observe(self, subject: Subject, regions: LabelMap, walks: Sequence[Walker], sites: Iterable[Site]) -> Observed:
         """Observe a style label by label.

@@ -25,7 +25,7 @@ def reflected(length: int, total: int, device: torch.device) -> Int64[Tensor, " 
     return torch.minimum(folded, period - folded) if length > 1 else torch.zeros_like(folded)
 
 
-def grown(pixels: Float[Tensor, "1 3 h w"], stride: int) -> Float[Tensor, "1 3 g v"]:
+def grown(pixels: Float[Tensor, "n 3 h w"], stride: int) -> Float[Tensor, "n 3 g v"]:
     """Reflect a picture at its lower and right end up to multiples of a stride, at least two of them."""
     height, width = pixels.shape[2:]
     rows, columns = (max(2 * stride, -(-length // stride) * stride) for length in (height, width))

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from universal_style.methods.closed_form import CLOSED_FORMS
+from universal_style.methods.feed_forward import SUFFIX, FeedForward
 from universal_style.methods.kinds import Carried, Method, Recipe, Task
+from universal_style.methods.optimisers import OPTIMISERS
 from universal_style.names import looked_up
 
-METHODS: dict[str, Method] = {**CLOSED_FORMS}
+METHODS: dict[str, Method] = {**CLOSED_FORMS, **OPTIMISERS}
 
 
 def method_named(name: str) -> Method:
-    """Look a method up.
+    """Look a method up, or open the file of a trained net.
 
     Raises:
         OptionError: no method has this name.
+        CheckpointError: the file is no net.
     """
+    if name.endswith(SUFFIX):
+        return FeedForward.of(Path(name))
     return looked_up("method", name, METHODS)
 
 
-__all__ = ["CLOSED_FORMS", "METHODS", "Carried", "Method", "Recipe", "Task", "method_named"]
+__all__ = ["CLOSED_FORMS", "METHODS", "OPTIMISERS", "Carried", "Method", "Recipe", "Task", "method_named"]

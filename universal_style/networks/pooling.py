@@ -66,6 +66,25 @@ class NearestPooling:
 
 
 @dataclass(frozen=True)
+class AveragePooling:
+    """Average of 2×2 down, nearest neighbour up; only the optimisers' way up uses it.
+
+    Source: Gatys et al. 2016, section 2 (smoother gradients than the maximum's).
+    """
+
+    name: str = "average"
+    family: str = "average"
+    widening: int = 1
+    bands: tuple[str, ...] = ()
+
+    def down(self, features: Float[Tensor, "n c h w"]) -> tuple[Float[Tensor, "n c g v"], Kept]:
+        return functional.avg_pool2d(features, 2), ()
+
+    def up(self, features: Float[Tensor, "n c h w"], kept: Kept) -> Float[Tensor, "n c g v"]:
+        return _doubled(features)
+
+
+@dataclass(frozen=True)
 class IndexPooling:
     """Maximum of 2×2 down, back up to where the maximum was, zeros elsewhere.
 

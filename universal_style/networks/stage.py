@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -145,8 +146,15 @@ class Ascent:
         return climb(self.encoder, self.pooling, pixels, self.level)
 
 
-Walker = Stage | Ascent
-"""What can take a walk over a picture."""
+@runtime_checkable
+class Walker(Protocol):
+    """What can take a walk over a picture; equal ones see the same."""
+
+    def walk(self, pixels: Float[Tensor, "1 3 h w"]) -> Walk:
+        """Begin a walk."""
+        ...
+
+    def __hash__(self) -> int: ...
 
 
 def to_precision(network: torch.nn.Module, device: torch.device, dtype: torch.dtype) -> None:

@@ -73,6 +73,10 @@ def bias_of(layer: ReflectionConvolution) -> Tensor:
     return layer.bias
 
 
+def _activation(convolution: str) -> str:
+    return convolution.replace("conv", "relu")
+
+
 class EncoderBlock(nn.Module):
     """The layers from relu{level-1}_1 (or the pixels) to relu{level}_1; the pooling is handed in."""
 
@@ -101,6 +105,17 @@ class EncoderBlock(nn.Module):
         yield self.after_pooling, features
         yield "", convolution(self, self.after_pooling)(features).relu_()
 
+    def layers(
+        self, features: Float[Tensor, "n c h w"], pooling: Pooling
+    ) -> Iterator[tuple[str, Float[Tensor, "n d g v"]]]:
+        """Yield (name, output) of every layer after its ReLU: `relu1_2` before the pooling, `relu2_1` after it."""
+        for name in self.before_pooling:
+            features = convolution(self, name)(features).relu_()
+            yield _activation(name), features
+        if self.level > 1:
+            features, _ = pooling.down(features)
+        yield _activation(self.after_pooling), convolution(self, self.after_pooling)(features).relu_()
+
     def forward(
         self, features: Float[Tensor, "n c h w"], pooling: Pooling, kept: list[Kept]
     ) -> Float[Tensor, "n d g v"]:
@@ -114,11 +129,16 @@ class Encoder(nn.Module):
     Source: Simonyan and Zisserman 2015; activations normalised to mean 1 per filter as in Gatys et al. 2016.
     Departs: the 1×1 layer that turned [0, 1] RGB into mean-free BGR is folded into conv1_1 (exact), and
         convolutions reflect at the border where VGG pads with zeros (as WCT, PhotoWCT, WCT² and AdaIN do).
+
+    Attributes:
+        level: the deepest block.
+        prefix: of the family of its features, empty for the bundled numbers.
     """
 
-    def __init__(self, level: int = LEVELS[-1]) -> None:
+    def __init__(self, level: int = LEVELS[-1], prefix: str = "") -> None:
         super().__init__()
         self.level = level
+        self.prefix = prefix
         self.blocks = cast(Sequence[EncoderBlock], nn.ModuleList(EncoderBlock(k) for k in LEVELS[:level]))
         self.requires_grad_(False)
 

@@ -76,6 +76,10 @@ class LabelMap:
         """The feather's radius that suits the picture's size, in pixels."""
         return FEATHER * max(self.height, self.width)
 
+    def scaled(self, height: int, width: int) -> LabelMap:
+        """Resize to so many pixels; a label may vanish."""
+        return LabelMap(nearest_labels(self.labels, height, width), self.colours)
+
     def coverage(
         self, stride: int, rows: int, columns: int, top: int = 0, left: int = 0
     ) -> Float[Tensor, "k rows columns"]:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from universal_style.errors import OutputError
-from universal_style.smoothing.affinity import CHUNK, SMALLEST_SIDE, Affinity, at_least
+from universal_style.smoothing.affinity import CHUNK, EPSILON, SMALLEST_SIDE, Affinity, at_least
 from universal_style.smoothing.coarse import CoarseModels
 
 MOST_ITERATIONS = 3000
@@ -51,7 +51,7 @@ class ClosedForm:
     """
 
     beta: float = 0.9999
-    epsilon: float = 1e-7
+    epsilon: float = EPSILON
     tolerance: float = 1e-4
 
     @torch.no_grad()

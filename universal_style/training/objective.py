@@ -14,6 +14,7 @@ from universal_style.moments import Moments
 from universal_style.networks.decoder import Decoder
 from universal_style.networks.pooling import Kept, Pooling
 from universal_style.networks.vgg import LEVELS, Encoder
+from universal_style.reference.losses import relative_error
 from universal_style.transforms import OptimalTransport, Transform, WhitenColor
 
 TRANSFORMS: tuple[Transform, ...] = (WhitenColor(), OptimalTransport())
@@ -54,13 +55,6 @@ def column_moments(features: Float[Tensor, "n c h w"]) -> tuple[Float[Tensor, " 
     mean = columns.mean(dim=1)
     centred = columns - mean[:, None]
     return mean, centred @ centred.T / (columns.shape[1] - 1)
-
-
-def relative_error(given: Tensor, wanted: Tensor) -> Tensor:
-    """Squared norm of the difference over the squared norm of what was wanted, in float32."""
-    gap = torch.linalg.vector_norm(given - wanted, dtype=torch.float32)
-    share: Tensor = gap / torch.linalg.vector_norm(wanted, dtype=torch.float32).clamp(min=1e-6)
-    return share.square()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,176 @@
+"""What the optimisers do: descend on pixels phase by phase, from coarse to fine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from universal_style.drivers.whole import grown
+from universal_style.errors import InputError
+from universal_style.images import Image
+from universal_style.methods.kinds import Carried, Task
+from universal_style.networks.layers import Layers
+from universal_style.networks.pooling import Pooling
+from universal_style.reference.descent import Optimizer, descend
+from universal_style.reference.losses import ContentTerm, Energy, StyleTerm
+from universal_style.regions import moment_weights
+from universal_style.smoothing.affinity import EPSILON, SMALLEST_SIDE, Affinity
+from universal_style.subjects import Loaded, Subject, aims_of
+
+INITS = ("content", "style", "noise")
+ENCODERS = ("bundled", "torchvision")
+NOISE_DEVIATION = 0.1
+COARSEST_LONG_SIDE = 256
+"""Unless asked otherwise, the first of the scales has at least this long side in pixels …"""
+MOST_SCALES = 3
+"""… and there are no more of them than this."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A leg of the descent: at which share of the picture's size, with which photorealism weight."""
+
+    scale: float
+    photorealism_weight: float
+
+
+@dataclass(frozen=True)
+class Descent:
+    """What an optimiser does, see `Optimiser.recipe`."""
+
+    iterations: int
+    optimizer: Optimizer
+    init: str
+    style_layers: Mapping[str, float]
+    content_layers: Mapping[str, float]
+    content_weight: float
+    tv_weight: float
+    photorealism_weight: float
+    pooling: Pooling
+    scales: int
+    encoder: str
+    preview: Path | None
+    preview_every: int
+
+    def as_options(self) -> dict[str, Any]:
+        return {
+            "iterations": self.iterations,
+            "optimizer": type(self.optimizer).__name__,
+            "init": self.init,
+            "style_layers": dict(self.style_layers),
+            "content_layers": dict(self.content_layers),
+            "content_weight": self.content_weight,
+            "tv_weight": self.tv_weight,
+            "photorealism_weight": self.photorealism_weight,
+            "pooling": self.pooling.name,
+            "scales": self.scales,
+            "encoder": self.encoder,
+        }
+
+    def steps(self, styles: int) -> int:
+        return 1 + max(1, self.scales) * self._steps_of_phase
+
+    @property
+    def _steps_of_phase(self) -> int:
+        return 2 + self.iterations
+
+    def phases(self, height: int, width: int) -> list[Phase]:
+        """Plan the descent on a picture."""
+        count = self.scales
+        while not self.scales and count < MOST_SCALES and max(height, width) >= COARSEST_LONG_SIDE * 2**count:
+            count += 1
+        scales = [Phase(0.5**halvings, 0.0) for halvings in reversed(range(max(1, count)))]
+        return [*scales, Phase(1.0, self.photorealism_weight)] if self.photorealism_weight else scales
+
+    def carry(self, loaded: Loaded, task: Task) -> Carried:
+        """Descend phase by phase, each from where the one before ended."""
+        height, width = task.pixels.shape[2:]
+        phases = self.phases(height, width)
+        task.steps.total += (len(phases) - max(1, self.scales)) * self._steps_of_phase
+        task.steps.begin("load networks")
+        encoder = loaded.encoder if self.encoder == "bundled" else loaded.torchvision_encoder
+        layers = Layers(encoder, self.pooling, frozenset({*self.style_layers, *self.content_layers}))
+        generator = torch.Generator().manual_seed(task.seed)
+        pixels, trace, started = None, [], time.perf_counter()
+        for phase in phases:
+            size = max(1, round(height * phase.scale)), max(1, round(width * phase.scale))
+            content = resized(task.pixels, size)
+            start = self._start(content, task.subjects, generator) if pixels is None else resized(pixels, size)
+            task.steps.begin("observe", "observing content and styles")
+            energy = self._energy(loaded, task, layers, content, phase)
+            task.steps.begin("optimise", f"{size[1]}×{size[0]}")
+            for iterate in descend(start, energy, self.optimizer, self.iterations):
+                pixels = iterate.pixels
+                total = sum(iterate.losses.values())
+                trace.append({"seconds": time.perf_counter() - started, "scale": phase.scale, **iterate.losses})
+                told = f"{size[1]}×{size[0]}, iteration {iterate.number} of {self.iterations}, loss {total:.4g}"
+                task.steps.begin("optimise", told)
+                if self.preview is not None and iterate.number % self.preview_every == 0:
+                    Image.of(pixels[0].clamp(0, 1)).write(self.preview)
+        assert pixels is not None  # there is at least one phase of at least one iteration
+        return Carried(pixels, [loaded.encoder_checkpoint] if self.encoder == "bundled" else [], trace)
+
+    def _start(
+        self, content: Float[Tensor, "1 3 h w"], subjects: Sequence[Subject], generator: torch.Generator
+    ) -> Float[Tensor, "1 3 h w"]:
+        """Give the pixels to begin with."""
+        if self.init == "content":
+            return content
+        if self.init == "noise":
+            noise = torch.randn(content.shape, generator=generator) * NOISE_DEVIATION + 0.5
+            return noise.to(content.device).clamp(0, 1)
+        if subjects[0].picture is None:
+            raise InputError(f"{subjects[0].name} is a preset, which shows nothing; use --init content or noise")
+        return resized(subjects[0].picture.tensor(content.device), (content.shape[2], content.shape[3]))
+
+    def _energy(
+        self, loaded: Loaded, task: Task, layers: Layers, content: Float[Tensor, "1 3 h w"], phase: Phase
+    ) -> Energy:
+        """Look at the content and the styles at the size of a phase."""
+        height, width = content.shape[2:]
+        regions = task.regions.scaled(height, width)
+        looks = Layers(layers.encoder, layers.pooling, frozenset(self.style_layers))
+        sites = [looks.site(name) for name in self.style_layers]
+        observed = []
+        for subject, labels in zip(task.subjects, task.regions_of_styles, strict=True):
+            small = subject.scaled(phase.scale)
+            observed.append(loaded.observe(small, labels.scaled(*small.size), [looks], sites))
+        aims = aims_of(regions, task.matched, observed)
+        pixels = regions.pixels
+        styled = [label for label in range(regions.count) if aims[label] and pixels[label]]
+        areas = torch.tensor([pixels[label] / regions.labels.size for label in styled], device=content.device)
+        style = {}
+        for site in sites if styled else []:
+            rows, columns = -(-height // site.stride), -(-width // site.stride)
+            shares = moment_weights(regions.coverage(site.stride, rows, columns))[styled].to(content.device)
+            grams = [
+                torch.stack([aim.weight * aim.style[site.key].second for aim in aims[label]]).sum(dim=0)
+                for label in styled
+            ]
+            wanted = torch.stack(grams).to(content.device, torch.float32)
+            style[site] = StyleTerm(self.style_layers[site.name], shares, areas, wanted)
+        shown = Layers(layers.encoder, layers.pooling, frozenset(self.content_layers))
+        with torch.no_grad():
+            kept = {
+                site: ContentTerm(self.content_weight * self.content_layers[site.name], features.float())
+                for site, features in shown.see(grown(content, layers.stride))
+            }
+        affinity = None
+        if phase.photorealism_weight and min(height, width) >= SMALLEST_SIDE:
+            affinity = Affinity.of(content[0].contiguous(), EPSILON)
+        return Energy(layers, style, kept, self.tv_weight, affinity, phase.photorealism_weight)
+
+
+def resized(pixels: Float[Tensor, "1 3 h w"], size: tuple[int, int]) -> Float[Tensor, "1 3 g v"]:
+    """Resize without ringing or aliasing."""
+    if tuple(pixels.shape[2:]) == size:
+        return pixels
+    return functional.interpolate(pixels, size=size, mode="bilinear", antialias=True, align_corners=False)

@@ -1,0 +1,136 @@
+"""The optimisers: Gatys, and Deep Photo, which adds a term for photorealism in a second phase."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from universal_style.errors import OptionError
+from universal_style.images import check_writable, output_format
+from universal_style.methods.descent import ENCODERS, INITS, Descent
+from universal_style.names import looked_up
+from universal_style.networks.layers import check_layer
+from universal_style.networks.pooling import AveragePooling, NearestPooling, Pooling
+from universal_style.reference.descent import OPTIMIZERS
+
+STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+CONTENT_LAYERS = ("relu4_2",)
+POOLINGS: dict[str, Pooling] = {"max": NearestPooling(), "average": AveragePooling()}
+
+LayerWeights = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """A method that descends on pixels.
+
+    Attributes:
+        name: on the command line.
+        iterations: at each scale, and in each phase, unless asked otherwise.
+        content_weight: of the content term, where the style term's layers weigh 1 together.
+        tv_weight: of the roughness.
+        photorealism_weight: of the photorealism term in the second phase; 0 has no such phase.
+    """
+
+    name: str
+    iterations: int
+    content_weight: float
+    tv_weight: float
+    photorealism_weight: float
+    smoothing: str = "none"
+    precision: ClassVar[str] = "float32"
+    holds_style: ClassVar[bool] = False
+
+    def recipe(
+        self,
+        *,
+        iterations: int | None = None,
+        optimizer: str = "lbfgs",
+        init: str = "content",
+        style_layers: LayerWeights | Sequence[str] = STYLE_LAYERS,
+        content_layers: LayerWeights | Sequence[str] = CONTENT_LAYERS,
+        content_weight: float | None = None,
+        tv_weight: float | None = None,
+        photorealism_weight: float | None = None,
+        pooling: str = "max",
+        scales: int = 0,
+        encoder: str = "bundled",
+        preview: str | Path | None = None,
+        preview_every: int = 25,
+    ) -> Descent:
+        """Check options.
+
+        Args:
+            iterations: at each scale and phase, at least 1.
+            optimizer: lbfgs or adam.
+            init: where to begin: content, style or noise.
+            style_layers: names, or weights by name; they are scaled to sum to 1.
+            content_layers: the same.
+            content_weight: at least 0.
+            tv_weight: at least 0.
+            photorealism_weight: at least 0; above 0 a second phase at full size adds the photorealism term.
+            pooling: of the encoder: max or average.
+            scales: from coarse to fine, each twice the one before; 0 chooses by the size.
+            encoder: bundled (normalised), or torchvision, which is fetched.
+            preview: picture file that shows where the optimiser is.
+            preview_every: iterations from one preview to the next.
+
+        Raises:
+            OptionError: an option is out of range.
+        """
+        if init not in INITS:
+            raise OptionError(f"init {init!r} is unknown; use one of {', '.join(INITS)}")
+        if encoder not in ENCODERS:
+            raise OptionError(f"encoder {encoder!r} is unknown; use one of {', '.join(ENCODERS)}")
+        weights = {
+            "content-weight": self.content_weight if content_weight is None else content_weight,
+            "tv-weight": self.tv_weight if tv_weight is None else tv_weight,
+            "photorealism-weight": self.photorealism_weight if photorealism_weight is None else photorealism_weight,
+        }
+        for option, weight in weights.items():
+            if not 0 <= weight < float("inf"):
+                raise OptionError(f"{option} {weight:g} is out of range; it is at least 0")
+        counts = {"iterations": (iterations, 1), "scales": (scales, 0), "preview-every": (preview_every, 1)}
+        for option, (count, least) in counts.items():
+            if count is not None and count < least:
+                raise OptionError(f"{option} {count} is out of range; it is at least {least}")
+        if preview is not None:
+            output_format(Path(preview))
+            check_writable(Path(preview))
+        return Descent(
+            iterations=self.iterations if iterations is None else iterations,
+            optimizer=looked_up("optimizer", optimizer, OPTIMIZERS),
+            init=init,
+            style_layers=_weights("style-layers", style_layers),
+            content_layers=_weights("content-layers", content_layers),
+            content_weight=weights["content-weight"],
+            tv_weight=weights["tv-weight"],
+            photorealism_weight=weights["photorealism-weight"],
+            pooling=looked_up("pooling", pooling, POOLINGS),
+            scales=scales,
+            encoder=encoder,
+            preview=None if preview is None else Path(preview),
+            preview_every=preview_every,
+        )
+
+
+def _weights(option: str, layers: LayerWeights | Sequence[str]) -> dict[str, float]:
+    """Check layers and scale their weights to sum to 1."""
+    if not layers:
+        raise OptionError(f"{option} names no layer; name at least one")
+    given = dict(layers) if isinstance(layers, Mapping) else dict.fromkeys(layers, 1.0)
+    total = sum(given.values())
+    if not all(0 <= weight < float("inf") for weight in given.values()) or total <= 0:
+        raise OptionError(f"{option} weighs {', '.join(f'{w:g}' for w in given.values())}; at least 0 and not all 0")
+    return {check_layer(name): weight / total for name, weight in given.items()}
+
+
+OPTIMISERS: dict[str, Optimiser] = {
+    method.name: method
+    for method in (
+        Optimiser("gatys", iterations=200, content_weight=0.1, tv_weight=0.0, photorealism_weight=0.0),
+        Optimiser("deep-photo", iterations=200, content_weight=0.1, tv_weight=0.0, photorealism_weight=1.0),
+    )
+}

@@ -1,0 +1,234 @@
+"""Training of a feed-forward net for one style: plan, loop, state to resume from, file and curve."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from universal_style.atomic import replacing
+from universal_style.devices import Backend, backend_named
+from universal_style.errors import CheckpointError, OptionError
+from universal_style.images import Image, check_writable
+from universal_style.networks.checkpoints import bundled_folder, load_encoder
+from universal_style.networks.feed_forward import TransformNet, save_net
+from universal_style.networks.layers import Layers
+from universal_style.networks.pooling import NearestPooling
+from universal_style.reference.losses import ContentTerm, Energy, StyleTerm
+from universal_style.styles import Style, scaled_style
+from universal_style.training.loop import Report
+from universal_style.training.pictures import Batches, as_pixels, pictures_in
+
+STYLE_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
+CONTENT_LAYER = "relu3_3"
+"""Johnson et al. 2016, section 4.1, with the content one block deeper, where it leaves strokes free."""
+CLIP_NORM = 1.0
+WARM_UP_STEPS = 50
+HELD_OUT_EVERY = 50
+
+
+@dataclass(frozen=True)
+class FeedForwardPlan:
+    """What to train, on what, where to write it; see the command line for what each means."""
+
+    style: Path
+    pictures: tuple[Path, ...]
+    held_out: tuple[Path, ...]
+    output: Path
+    steps: int
+    batch: int
+    side: int
+    style_size: int | None
+    content_weight: float
+    tv_weight: float
+    learning_rate: float
+    measure_every: int
+    workers: int
+    resume: bool
+    backend: Backend
+    seed: int
+
+    @classmethod
+    def of(
+        cls, *, style: Path, photos: Sequence[Path], output: Path, device: str, dtype: str, **options: Any
+    ) -> FeedForwardPlan:
+        """Check the options of the command line.
+
+        Raises:
+            InputError: a folder holds no picture.
+            OptionError: an option is out of range.
+        """
+        for name, least in (("steps", 1), ("batch", 1), ("measure_every", 1), ("workers", 0)):
+            if options[name] < least:
+                raise OptionError(f"{name.replace('_', '-')} {options[name]} is out of range; it is at least {least}")
+        for name in ("content_weight", "tv_weight"):
+            if not 0 <= options[name] < float("inf"):
+                raise OptionError(f"{name.replace('_', '-')} {options[name]:g} is out of range; it is at least 0")
+        if not 0 < options["learning_rate"] < 1:
+            raise OptionError(f"learning-rate {options['learning_rate']:g} is out of range; it lies between 0 and 1")
+        if options["side"] < 64 or options["side"] % 16:
+            raise OptionError(f"side {options['side']} does not do; it is a multiple of 16 from 64")
+        if output.suffix != ".safetensors":
+            raise OptionError(f"net {output.name} needs the suffix .safetensors")
+        check_writable(output)
+        found = pictures_in(*photos)
+        kept = tuple(found[::HELD_OUT_EVERY])
+        rest = tuple(path for path in found if path not in kept) or kept
+        backend = backend_named(device, dtype)
+        return cls(style=style, pictures=rest, held_out=kept, output=output, backend=backend, **options)
+
+    @property
+    def state(self) -> Path:
+        """Where a stopped training goes on from."""
+        return self.output.with_suffix(".state")
+
+    @property
+    def sample(self) -> Path:
+        """A held-out crop before and after, written with every state."""
+        return self.output.with_suffix(".png")
+
+
+class Perception:
+    """The losses of pictures that should keep a content and take the plan's style.
+
+    Source: Johnson et al. 2016, section 3.2: feature, style and total variation losses.
+    """
+
+    def __init__(self, plan: FeedForwardPlan) -> None:
+        device = plan.backend.device
+        encoder, _ = load_encoder(bundled_folder())
+        encoder.to(device).to(memory_format=torch.channels_last)
+        self.plan = plan
+        self.layers = Layers(encoder, NearestPooling(), frozenset({*STYLE_LAYERS, CONTENT_LAYER}))
+        self.shown = Layers(encoder, NearestPooling(), frozenset({CONTENT_LAYER}))
+        picture = scaled_style(Image.of(plan.style), plan.style_size)
+        style = Style.of_picture(picture, [Layers(encoder, NearestPooling(), frozenset(STYLE_LAYERS))], device)
+        self.terms: dict[Any, StyleTerm] = {}
+        for site in map(self.layers.site, STYLE_LAYERS):
+            side = plan.side // site.stride
+            self.terms[site] = StyleTerm(
+                1 / len(STYLE_LAYERS),
+                torch.ones(1, side, side, device=device),
+                torch.ones(1, device=device),
+                style.at(site).second.float()[None].to(device),
+            )
+
+    def __call__(self, pictures: Tensor, contents: Tensor) -> Mapping[str, Tensor]:
+        with torch.no_grad():
+            kept = {site: ContentTerm(self.plan.content_weight, f) for site, f in self.shown.see(contents)}
+        return Energy(self.layers, self.terms, kept, self.plan.tv_weight)(pictures)
+
+
+def train_feed_forward(plan: FeedForwardPlan) -> Iterator[Report]:
+    """Train and write a net, yielding a report after every step and measure.
+
+    Raises:
+        CheckpointError: the state to resume from is damaged or of another style.
+    """
+    device, precision = plan.backend.device, plan.backend.dtype
+    torch.manual_seed(plan.seed)
+    perception = Perception(plan)
+    network = TransformNet().to(device).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(network.parameters(), lr=plan.learning_rate)
+    step, curve = 0, list[dict[str, float]]()
+    if plan.resume and plan.state.exists():
+        step, curve = _load(plan, network, optimizer)
+    held_out = as_pixels(Batches(plan.held_out, (), plan.side, plan.batch, 0, plan.seed)[0].plain, device)
+    batches = Batches(plan.pictures, (), plan.side, plan.batch, 0, plan.seed)
+    stream = DataLoader(batches, batch_size=None, sampler=range(step, plan.steps), num_workers=plan.workers)
+    scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
+
+    def losses(contents: Tensor) -> Mapping[str, Tensor]:
+        with nullcontext() if precision == torch.float32 else torch.autocast(device.type, precision):
+            return perception(network(contents).float(), contents)
+
+    for batch in stream:
+        for group in optimizer.param_groups:
+            group["lr"] = plan.learning_rate * min(1.0, (step + 1) / WARM_UP_STEPS) * (1 - step / plan.steps) ** 0.5
+        terms = losses(as_pixels(batch.plain, device))
+        optimizer.zero_grad(set_to_none=True)
+        scaler.scale(torch.stack(list(terms.values())).sum()).backward()
+        scaler.unscale_(optimizer)
+        torch.nn.utils.clip_grad_norm_(network.parameters(), CLIP_NORM)
+        scaler.step(optimizer)
+        scaler.update()
+        step += 1
+        yield Report("train", step, plan.steps, loss={name: float(term.detach()) for name, term in terms.items()})
+        if step % plan.measure_every == 0 or step == plan.steps:
+            with torch.no_grad():
+                measured = {name: float(term) for name, term in losses(held_out).items()}
+                _sample(held_out, network(held_out)).write(plan.sample)
+            curve.append({"step": step, **measured})
+            _save(plan, network, optimizer, step, curve)
+            yield Report("measure", step, plan.steps, loss=measured)
+    facts = {
+        "style": plan.style.name,
+        "style_size": str(plan.style_size or "native"),
+        "pictures": str(len(plan.pictures)),
+        "steps": str(step),
+        "batch": f"{plan.batch} crops of {plan.side}",
+        "content_weight": f"{plan.content_weight:g}",
+        "tv_weight": f"{plan.tv_weight:g}",
+        "loss": ", ".join(f"{name} {value:.4f}" for name, value in curve[-1].items() if name != "step"),
+        "date": date.today().isoformat(),
+    }
+    save_net(plan.output, network.float(), facts)
+    draw_losses(plan.output.with_suffix(".curve.png"), curve)
+
+
+def _sample(before: Tensor, after: Tensor) -> Image:
+    pictures = torch.cat([before[0], after[0].float()], dim=2).clamp(0, 1)  # side by side
+    return Image.of(pictures)
+
+
+def _save(
+    plan: FeedForwardPlan, network: TransformNet, optimizer: torch.optim.Optimizer, step: int, curve: Sequence[Any]
+) -> None:
+    saved = {
+        "network": network.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "step": step,
+        "curve": list(curve),
+        "style": plan.style.name,
+    }
+    with replacing(plan.state) as temporary:
+        torch.save(saved, temporary)
+
+
+def _load(
+    plan: FeedForwardPlan, network: TransformNet, optimizer: torch.optim.Optimizer
+) -> tuple[int, list[dict[str, float]]]:
+    try:
+        saved: dict[str, Any] = torch.load(plan.state, map_location="cpu", weights_only=True)
+        network.load_state_dict(saved["network"])
+        optimizer.load_state_dict(saved["optimizer"])
+    except Exception as error:  # torch raises many kinds for a damaged file
+        raise CheckpointError(f"{plan.state} is not a readable training state; delete it to start anew") from error
+    if saved["style"] != plan.style.name:
+        raise CheckpointError(f"{plan.state} trains {saved['style']}, not {plan.style.name}; choose another output")
+    return int(saved["step"]), list(saved["curve"])
+
+
+def draw_losses(path: Path, curve: Sequence[Mapping[str, float]]) -> None:
+    """Draw the held-out losses against the steps as a PNG."""
+    with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
+        figure = Figure(figsize=(7, 4), layout="constrained")
+        axes = figure.add_subplot()
+        for name in [key for key in curve[-1] if key != "step"]:
+            axes.plot([point["step"] for point in curve], [point[name] for point in curve], label=name)
+        axes.set_xlabel("step")
+        axes.set_ylabel("held-out loss, weighted")
+        axes.set_yscale("log")
+        axes.grid(alpha=0.25)
+        axes.legend(frameon=False)
+        with replacing(path) as temporary:
+            figure.savefig(temporary, dpi=110, format="png")
