@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from universal_style.contenders import Contender
 from universal_style.errors import InputError, OptionError
 from universal_style.evaluation import (
-    Contender,
     Score,
     Summary,
     as_json,

@@ -21,7 +21,8 @@ ROOMS = [
     {"methods"},
     {"request"},
     {"stylizer", "training"},
-    {"demo", "evaluation"},
+    {"contenders", "sheets"},
+    {"demo", "evaluation", "comparison"},
     {"cli"},
 ]
 """Imports point to an earlier line, or stay within a line where one of its rooms serves another."""

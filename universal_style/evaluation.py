@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
@@ -16,9 +16,10 @@ import torch
 from jaxtyping import Float
 
 from universal_style.atomic import replacing
+from universal_style.contenders import Contender
 from universal_style.devices import keep_freed_memory, peak_memory
 from universal_style.drivers.whole import grown, moments_of_regions
-from universal_style.errors import InputError, OptionError
+from universal_style.errors import InputError
 from universal_style.images import Image
 from universal_style.metrics import (
     content_distance,
@@ -76,72 +77,6 @@ def pairs_in(folder: Path) -> list[Pair]:
         )
         for name in names
     ]
-
-
-@dataclass(frozen=True)
-class Contender:
-    """What is judged: a method with options, or a folder of results that are there already.
-
-    Attributes:
-        name: of its row.
-        method: of the methods table; empty for a folder.
-        options: of `Stylizer.run`.
-        results: the folder, results named like their pairs; None for a method.
-        masks: whether masks are used where there are any.
-    """
-
-    name: str
-    method: str
-    options: Mapping[str, Any]
-    results: Path | None
-    masks: bool = True
-
-    @classmethod
-    def of(cls, text: str) -> Contender:
-        """Read `METHOD[,key=value…]`, such as `photo-wct,smooth=guided`, or `NAME=FOLDER`.
-
-        Levels and sites are joined by `+`, as in `wct,levels=4+3`; `masks=no` leaves masks aside.
-
-        Raises:
-            OptionError: the text is neither.
-        """
-        head, *rest = text.split(",")
-        if "=" in head and not rest:
-            name, _, folder = head.partition("=")
-            if not Path(folder).is_dir():
-                raise OptionError(f"{folder} is not a folder; give NAME=FOLDER with results named like their pairs")
-            return cls(name, "", {}, Path(folder))
-        options: dict[str, Any] = {}
-        for part in rest:
-            key, found, value = part.partition("=")
-            if not found or not value:
-                raise OptionError(f"{part!r} in {text!r} is not key=value; write for example photo-wct,smooth=guided")
-            options[key] = OPTION_KINDS.get(key, str)(value)
-        masks = options.pop("masks", "yes") != "no"
-        return cls(text, head, options, None, masks)
-
-
-def _levels(text: str) -> list[int]:
-    return [int(level) for level in text.split("+")]
-
-
-def _alphas(text: str) -> list[float]:
-    return [float(alpha) for alpha in text.split("+")]
-
-
-def _sites(text: str) -> list[str]:
-    return text.split("+")
-
-
-OPTION_KINDS: dict[str, Callable[[str], Any]] = {
-    "alpha": _alphas,
-    "levels": _levels,
-    "sites": _sites,
-    "size": int,
-    "style_size": int,
-    "auto_regions": int,
-    "seed": int,
-}
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,26 @@ class Stylizer:
             style_masks: none, or one for each style; the same colour means the same region.
             progress: told of each step as it begins.
         """
+        picture, request, task = self.prepare(
+            content, *styles, content_mask=content_mask, style_masks=style_masks, progress=progress, **options
+        )
+        carried = request.recipe.carry(self.loaded, task)
+        task.steps.begin("smooth")
+        pixels = request.smoothing(carried.pixels, task.pixels)
+        task.steps.finish()
+        result = picture.with_pixels(pixels)
+        return result, self._report(request, task, result, carried)
+
+    def prepare(
+        self,
+        content: Source,
+        *styles: StyleSource,
+        content_mask: Source | None = None,
+        style_masks: Sequence[Source | None] = (),
+        progress: Progress = silent,
+        **options: Any,
+    ) -> tuple[Image, Request, Task]:
+        """Read the pictures, check the options and find the regions, as `run` does before it begins."""
         request = Request.of(self.method, styles=len(styles), **options)
         torch.manual_seed(request.seed)
         steps = Steps(self.backend.device, progress, 3 + request.recipe.steps(len(styles)))
@@ -97,14 +117,9 @@ class Stylizer:
         steps.begin("find regions")
         regions, regions_of_styles = self._regions(request, picture, content_mask, subjects, style_masks)
         matched = match(regions, regions_of_styles, request.missing, request.weights) if subjects else Match(())
-        original = picture.tensor(self.backend.device)
-        task = Task(original, regions, subjects, regions_of_styles, matched, request.seed, steps)
-        carried = request.recipe.carry(self.loaded, task)
-        steps.begin("smooth")
-        pixels = request.smoothing(carried.pixels, original)
-        steps.finish()
-        result = picture.with_pixels(pixels)
-        return result, self._report(request, [s.name for s in subjects], matched, result, carried, steps)
+        pixels = picture.tensor(self.backend.device)
+        task = Task(pixels, regions, subjects, regions_of_styles, matched, request.seed, steps)
+        return picture, request, task
 
     def observe(self, *sources: StyleSource, style_size: int | None = None) -> Style:
         """Observe pictures together as one style, for every method; presets are merged in.
@@ -159,21 +174,13 @@ class Stylizer:
             features.append(stacked([levels[fine][0], levels[coarse][0], blurred[0]], *levels[fine].shape[2:]))
         return automatic_regions(features, [(p.height, p.width) for p in pictures], count, seed)
 
-    def _report(
-        self,
-        request: Request,
-        styles: Sequence[str],
-        matched: Match,
-        result: Image,
-        carried: Carried,
-        steps: Steps,
-    ) -> Report:
+    def _report(self, request: Request, task: Task, result: Image, carried: Carried) -> Report:
         options = request.recipe.as_options() | {
             "smooth": request.smooth,
             "missing": request.missing,
             "auto_regions": request.auto_regions,
             "semantic_regions": request.semantic_regions,
-            "styles": list(styles),
+            "styles": [subject.name for subject in task.subjects],
             "style_weights": list(request.weights),
             "size": request.size,
             "style_size": request.style_size,
@@ -185,11 +192,11 @@ class Stylizer:
             method=self.method.name,
             options=options,
             size=(result.height, result.width),
-            seconds={step: round(value, 4) for step, value in steps.seconds.items()},
+            seconds={step: round(value, 4) for step, value in task.steps.seconds.items()},
             peak_memory=peak_memory(self.backend.device),
             checkpoints={c.path.name: c.digest for c in carried.checkpoints},
-            regions=matched.as_dict()["regions"],
-            notes=matched.lines() if len(matched.regions) > 1 else [],
+            regions=task.matched.as_dict()["regions"],
+            notes=task.matched.lines() if len(task.matched.regions) > 1 else [],
             versions={name: version(name) for name in ("universal-style", "torch", "torchvision", "numpy", "pillow")},
             trace=carried.trace,
         )

@@ -96,8 +96,7 @@ class Descent:
         phases = self.phases(height, width)
         task.steps.total += (len(phases) - max(1, self.scales)) * self._steps_of_phase
         task.steps.begin("load networks")
-        encoder = loaded.encoder if self.encoder == "bundled" else loaded.torchvision_encoder
-        layers = Layers(encoder, self.pooling, frozenset({*self.style_layers, *self.content_layers}))
+        self._layers(loaded)
         generator = torch.Generator().manual_seed(task.seed)
         pixels, trace, started = None, [], time.perf_counter()
         for phase in phases:
@@ -105,7 +104,7 @@ class Descent:
             content = resized(task.pixels, size)
             start = self._start(content, task.subjects, generator) if pixels is None else resized(pixels, size)
             task.steps.begin("observe", "observing content and styles")
-            energy = self._energy(loaded, task, layers, content, phase)
+            energy = self.energy(loaded, task, content, phase)
             task.steps.begin("optimise", f"{size[1]}×{size[0]}")
             for iterate in descend(start, energy, self.optimizer, self.iterations):
                 pixels = iterate.pixels
@@ -117,6 +116,10 @@ class Descent:
                     Image.of(pixels[0].clamp(0, 1)).write(self.preview)
         assert pixels is not None  # there is at least one phase of at least one iteration
         return Carried(pixels, [loaded.encoder_checkpoint] if self.encoder == "bundled" else [], trace)
+
+    def _layers(self, loaded: Loaded) -> Layers:
+        encoder = loaded.encoder if self.encoder == "bundled" else loaded.torchvision_encoder
+        return Layers(encoder, self.pooling, frozenset({*self.style_layers, *self.content_layers}))
 
     def _start(
         self, content: Float[Tensor, "1 3 h w"], subjects: Sequence[Subject], generator: torch.Generator
@@ -131,10 +134,9 @@ class Descent:
             raise InputError(f"{subjects[0].name} is a preset, which shows nothing; use --init content or noise")
         return resized(subjects[0].picture.tensor(content.device), (content.shape[2], content.shape[3]))
 
-    def _energy(
-        self, loaded: Loaded, task: Task, layers: Layers, content: Float[Tensor, "1 3 h w"], phase: Phase
-    ) -> Energy:
+    def energy(self, loaded: Loaded, task: Task, content: Float[Tensor, "1 3 h w"], phase: Phase) -> Energy:
         """Look at the content and the styles at the size of a phase."""
+        layers = self._layers(loaded)
         height, width = content.shape[2:]
         regions = task.regions.scaled(height, width)
         looks = Layers(layers.encoder, layers.pooling, frozenset(self.style_layers))

@@ -1,0 +1,50 @@
+"""Contact sheets: pictures in rows and columns, with a line under each where it has a name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+from PIL import Image as Pillow
+from PIL import ImageDraw, ImageFont
+
+from universal_style.images import Image
+
+GAP = 12
+"""Pixels between pictures."""
+LINE = 26
+"""Height of a caption in pixels …"""
+LETTERS = 16
+"""… and of its letters."""
+
+
+def captioned(image: Image, text: str) -> Image:
+    """Write a line under a picture; what is too long for it is cut."""
+    line = Pillow.new("RGB", (image.width, LINE), "white")
+    ImageDraw.Draw(line).text((2, 4), text, fill="black", font=ImageFont.load_default(LETTERS))
+    below: Float[np.ndarray, "h w 3"] = np.asarray(line, dtype=np.float32) / 255
+    return Image(np.concatenate([image.pixels, below]))
+
+
+def white() -> Image:
+    """Give an empty cell."""
+    return Image(np.ones((1, 1, 3), dtype=np.float32))
+
+
+def sheet(rows: Sequence[Sequence[Image]]) -> Image:
+    """Lay pictures out in rows and columns, each centred in a cell as large as its row and column ask for."""
+    heights = [max(image.height for image in row) for row in rows]
+    widths = [max(row[column].width for row in rows) for column in range(len(rows[0]))]
+    ground: Float[np.ndarray, "h w 3"] = np.ones(
+        (sum(heights) + GAP * (len(heights) + 1), sum(widths) + GAP * (len(widths) + 1), 3), dtype=np.float32
+    )
+    top = GAP
+    for row, height in zip(rows, heights, strict=True):
+        left = GAP
+        for image, width in zip(row, widths, strict=True):
+            y, x = top + (height - image.height) // 2, left + (width - image.width) // 2
+            ground[y : y + image.height, x : x + image.width] = image.pixels
+            left += width + GAP
+        top += height + GAP
+    return Image(ground)
