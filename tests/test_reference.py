@@ -76,7 +76,7 @@ def test_the_grams_of_regions_add_up_to_that_of_all_columns():
 
 
 def style_term(features):
-    return StyleTerm(0.7, stripes(6, 8), torch.tensor([0.5, 0.4]), random(2, 3, 3))(features)
+    return StyleTerm(0.7, stripes(6, 8), torch.tensor([0.5, 0.4]), random(2, 3, 3), random(2))(features)
 
 
 def content_term(features):
@@ -96,7 +96,7 @@ def test_the_gradient_through_the_encoder_is_that_of_finite_differences(encoder)
     doubled = load_encoder(bundled_folder())[0].double()
     layers = Layers(doubled, AveragePooling(), frozenset({"relu2_1", "relu2_2"}))
     shares = torch.ones(1, 8, 8)
-    style = {layers.site("relu2_1"): StyleTerm(1.0, shares, torch.ones(1), random(1, 128, 128))}
+    style = {layers.site("relu2_1"): StyleTerm(1.0, shares, torch.ones(1), random(1, 128, 128), torch.ones(1))}
     content = {layers.site("relu2_2"): ContentTerm(1.0, random(1, 128, 8, 8))}
     affinity = Affinity.of(random(3, 16, 16).float(), 1e-2)
     energy = Energy(layers, style, content, 0.1, affinity, 0.1)

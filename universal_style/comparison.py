@@ -163,8 +163,8 @@ def contact_sheet(pair: Pair, entries: Sequence[Entry]) -> Image:
         captioned(Image(Image.of(pair.style).scaled_to(side).pixels), "style"),
     ]
     for entry in entries:
-        line = f"{entry.name}  {entry.end.seconds:.1f} s  style loss {entry.end.style:.3f}"
-        cells.append(captioned(Image(entry.picture.pixels), line))
+        end = f"{entry.end.seconds:.1f} s, style loss {entry.end.style:.3f}, content loss {entry.end.content:.2f}"
+        cells.append(captioned(Image(entry.picture.pixels), entry.name, end))
     cells += [white()] * (-len(cells) % COLUMNS)
     return sheet([cells[start : start + COLUMNS] for start in range(0, len(cells), COLUMNS)])
 
@@ -184,7 +184,8 @@ def draw_losses(path: Path, entries: Sequence[Entry]) -> None:
                 axes.scatter(entry.end.seconds, value, s=70, color=colour, label=entry.name, zorder=3)
                 if loss == "style":
                     axes.axhline(value, color=colour, linestyle=":", linewidth=1)
-            axes.set(xscale="log", yscale="log", xlabel="seconds, networks loaded", ylabel=f"{loss} loss, relative")
+            axes.set(xscale="log", xlabel="seconds, networks loaded", ylabel=f"{loss} loss, relative")
+            axes.set(yscale="log" if loss == "style" else "linear")
             axes.grid(alpha=0.25)
         axes.legend(frameon=False)
         with replacing(path) as temporary:

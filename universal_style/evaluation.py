@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -266,8 +268,17 @@ _STYLIZER: list[Stylizer] = []
 
 
 def _prepare(contender: Contender, device: str, dtype: str) -> None:
+    Thread(target=_leave_with_parent, daemon=True).start()
     keep_freed_memory()
     _STYLIZER.append(Stylizer(contender.method, device=device, dtype=dtype))
+
+
+def _leave_with_parent() -> None:
+    """End this process when the one that began it is gone, however it went."""
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _transfer(contender: Contender, pair: Pair, path: Path) -> tuple[float, int]:

@@ -13,17 +13,19 @@ from universal_style.images import Image
 
 GAP = 12
 """Pixels between pictures."""
-LINE = 26
-"""Height of a caption in pixels …"""
+LINE = 22
+"""Height of a line of a caption in pixels …"""
 LETTERS = 16
 """… and of its letters."""
 
 
-def captioned(image: Image, text: str) -> Image:
-    """Write a line under a picture; what is too long for it is cut."""
-    line = Pillow.new("RGB", (image.width, LINE), "white")
-    ImageDraw.Draw(line).text((2, 4), text, fill="black", font=ImageFont.load_default(LETTERS))
-    below: Float[np.ndarray, "h w 3"] = np.asarray(line, dtype=np.float32) / 255
+def captioned(image: Image, *lines: str) -> Image:
+    """Write lines under a picture; what is too long for it is cut."""
+    strip = Pillow.new("RGB", (image.width, LINE * len(lines) + 4), "white")
+    draw, font = ImageDraw.Draw(strip), ImageFont.load_default(LETTERS)
+    for number, line in enumerate(lines):
+        draw.text((2, 4 + number * LINE), line, fill="black", font=font)
+    below: Float[np.ndarray, "h w 3"] = np.asarray(strip, dtype=np.float32) / 255
     return Image(np.concatenate([image.pixels, below]))
 
 

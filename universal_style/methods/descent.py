@@ -13,14 +13,16 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from universal_style.drivers.fit import Aim
 from universal_style.drivers.whole import grown
 from universal_style.errors import InputError
 from universal_style.images import Image
 from universal_style.methods.kinds import Carried, Task
 from universal_style.networks.layers import Layers
 from universal_style.networks.pooling import Pooling
+from universal_style.networks.stage import Site
 from universal_style.reference.descent import Optimizer, descend
-from universal_style.reference.losses import ContentTerm, Energy, StyleTerm
+from universal_style.reference.losses import ContentTerm, Energy, StyleTerm, second_moments, squared_norms
 from universal_style.regions import moment_weights
 from universal_style.smoothing.affinity import EPSILON, SMALLEST_SIDE, Affinity
 from universal_style.subjects import Loaded, Subject, aims_of
@@ -149,26 +151,30 @@ class Descent:
         pixels = regions.pixels
         styled = [label for label in range(regions.count) if aims[label] and pixels[label]]
         areas = torch.tensor([pixels[label] / regions.labels.size for label in styled], device=content.device)
-        style = {}
-        for site in sites if styled else []:
-            rows, columns = -(-height // site.stride), -(-width // site.stride)
-            shares = moment_weights(regions.coverage(site.stride, rows, columns))[styled].to(content.device)
-            grams = [
-                torch.stack([aim.weight * aim.style[site.key].second for aim in aims[label]]).sum(dim=0)
-                for label in styled
-            ]
-            wanted = torch.stack(grams).to(content.device, torch.float32)
-            style[site] = StyleTerm(self.style_layers[site.name], shares, areas, wanted)
-        shown = Layers(layers.encoder, layers.pooling, frozenset(self.content_layers))
+        style, kept = {}, {}
         with torch.no_grad():
-            kept = {
-                site: ContentTerm(self.content_weight * self.content_layers[site.name], features.float())
-                for site, features in shown.see(grown(content, layers.stride))
-            }
+            for site, features in layers.see(grown(content, layers.stride)):
+                if site.name in self.content_layers:
+                    weight = self.content_weight * self.content_layers[site.name]
+                    kept[site] = ContentTerm(weight, features.float())
+                if site in sites and styled:
+                    rows, columns = -(-height // site.stride), -(-width // site.stride)
+                    shares = moment_weights(regions.coverage(site.stride, rows, columns))[styled].to(content.device)
+                    wanted = torch.stack([gram_wanted(aims[label], site) for label in styled])
+                    wanted = wanted.to(content.device, torch.float32)
+                    # A flat style's Gram is small beside the content's; distances relative to it alone would drown all.
+                    own = second_moments(features, shares)[0]
+                    norms = torch.maximum(squared_norms(wanted), squared_norms(own))
+                    style[site] = StyleTerm(self.style_layers[site.name], shares, areas, wanted, norms)
         affinity = None
         if phase.photorealism_weight and min(height, width) >= SMALLEST_SIDE:
             affinity = Affinity.of(content[0].contiguous(), EPSILON)
         return Energy(layers, style, kept, self.tv_weight, affinity, phase.photorealism_weight)
+
+
+def gram_wanted(aims: Sequence[Aim], site: Site) -> Float[Tensor, "c c"]:
+    """Mix the Gram matrices of what a region takes from each style."""
+    return torch.stack([aim.weight * aim.style[site.key].second for aim in aims]).sum(dim=0)
 
 
 def resized(pixels: Float[Tensor, "1 3 h w"], size: tuple[int, int]) -> Float[Tensor, "1 3 g v"]:

@@ -44,30 +44,37 @@ def second_moments(
     return torch.stack([(inside * own) @ inside.mT for own in weights], dim=1)
 
 
+def squared_norms(grams: Float[Tensor, "k c c"]) -> Float[Tensor, " k"]:
+    """Give the squared Frobenius norm of each Gram matrix."""
+    return grams.square().sum(dim=(1, 2))
+
+
 @dataclass(frozen=True)
 class StyleTerm:
     """How far the Gram matrices of one layer are from those that are wanted, region by region.
 
     Source: Gatys et al. 2016, equations 3 and 4; by regions as in Luan et al. 2017 (Deep Photo), equation 3.
-    Departs: Grams are over the number of columns, and distances relative to the wanted Gram's norm, so that layers of
-        any scale weigh the same and a weight means the same for every encoder and size; regions count by their area.
+    Departs: Grams are over the number of columns, and distances relative to a norm, so that layers of any scale weigh
+        the same and a weight means the same for every encoder and size; regions count by their area.
 
     Attributes:
         weight: of the layer.
         shares: weight of each column in each region.
         areas: what each region counts, at most 1 together.
         aims: the Gram matrix wanted in each region.
+        norms: squared norm that the squared distance in each region is relative to.
     """
 
     weight: float
     shares: Float[Tensor, "k rows columns"]
     areas: Float[Tensor, " k"]
     aims: Float[Tensor, "k c c"]
+    norms: Float[Tensor, " k"]
 
     def __call__(self, features: Float[Tensor, "n c g v"]) -> Float[Tensor, ""]:
         """Average over the pictures of a batch."""
         gaps = second_moments(features, self.shares) - self.aims
-        distances = gaps.square().sum(dim=(2, 3)) / self.aims.square().sum(dim=(1, 2)).clamp(min=TINY)
+        distances = gaps.square().sum(dim=(2, 3)) / self.norms.clamp(min=TINY)
         return self.weight * (self.areas * distances).sum(dim=1).mean()
 
 

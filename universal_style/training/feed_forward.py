@@ -23,7 +23,7 @@ from universal_style.networks.checkpoints import bundled_folder, load_encoder
 from universal_style.networks.feed_forward import TransformNet, save_net
 from universal_style.networks.layers import Layers
 from universal_style.networks.pooling import NearestPooling
-from universal_style.reference.losses import ContentTerm, Energy, StyleTerm
+from universal_style.reference.losses import ContentTerm, Energy, StyleTerm, squared_norms
 from universal_style.styles import Style, scaled_style
 from universal_style.training.loop import Report
 from universal_style.training.pictures import Batches, as_pixels, pictures_in
@@ -115,12 +115,10 @@ class Perception:
         self.terms: dict[Any, StyleTerm] = {}
         for site in map(self.layers.site, STYLE_LAYERS):
             side = plan.side // site.stride
-            self.terms[site] = StyleTerm(
-                1 / len(STYLE_LAYERS),
-                torch.ones(1, side, side, device=device),
-                torch.ones(1, device=device),
-                style.at(site).second.float()[None].to(device),
-            )
+            gram = style.at(site).second.float()[None].to(device)
+            ones = torch.ones(1, side, side, device=device)
+            areas = torch.ones(1, device=device)
+            self.terms[site] = StyleTerm(1 / len(STYLE_LAYERS), ones, areas, gram, squared_norms(gram))
 
     def __call__(self, pictures: Tensor, contents: Tensor) -> Mapping[str, Tensor]:
         with torch.no_grad():

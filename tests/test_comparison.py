@@ -1,0 +1,66 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from universal_style.comparison import Pair, Point, as_json, compare, contact_sheet, draw_losses, ratios
+from universal_style.contenders import Contender
+from universal_style.errors import OptionError
+
+
+@pytest.fixture(scope="module")
+def pair(cat, ducks):
+    return Pair(cat, ducks, {"size": 96, "style_size": 96})
+
+
+@pytest.fixture(scope="module")
+def entries(pair):
+    names = ("wct", "wct,levels=1,alpha=0", "gatys,iterations=12,scales=1")
+    return list(compare(pair, [Contender.of(name) for name in names], "cpu", "float32"))
+
+
+def test_every_method_is_measured_by_the_optimisers_losses(entries):
+    styled, plain, gatys = entries
+    assert styled.end.style < plain.end.style
+    assert plain.end.content < 0.1
+    assert (styled.way, plain.way) == ((), ())
+    assert len(gatys.way) == 12
+    assert gatys.way[-1].style < gatys.way[0].style
+    assert gatys.way[0].style == pytest.approx(plain.end.style, rel=0.2)  # both have the content's pixels
+    assert gatys.end.style == pytest.approx(gatys.way[-1].style, rel=0.3)
+    assert gatys.end.content == pytest.approx(gatys.way[-1].content, rel=0.3)
+    assert all(0 < entry.end.seconds < 60 for entry in entries)
+    assert [point.seconds for point in gatys.way] == sorted(point.seconds for point in gatys.way)
+
+
+def test_the_time_to_an_equal_style_loss(entries):
+    *_, gatys = entries
+    middle = gatys.way[6]
+    assert gatys.seconds_to(middle.style) == middle.seconds
+    assert gatys.seconds_to(0) is None
+    times = ratios(entries)["gatys,iterations=12,scales=1"]
+    assert set(times) == {"wct", "wct,levels=1,alpha=0"}
+
+
+def test_report_sheet_and_plot(entries, pair, tmp_path):
+    facts = json.loads(as_json(entries))
+    assert len(facts["methods"]["gatys,iterations=12,scales=1"]["way"]) == 12
+    assert facts["methods"]["wct"]["style"] > 0
+    sheet = contact_sheet(pair, entries)
+    assert sheet.width > 4 * 96
+    assert sheet.height > 2 * 72
+    draw_losses(tmp_path / "losses.png", entries)
+    with Pillow.open(tmp_path / "losses.png") as plot:
+        assert np.asarray(plot).std() > 0
+
+
+def test_what_was_not_measured_is_null():
+    from universal_style.comparison import _finite
+
+    assert _finite(Point(1.0, 0.5, float("nan"))) == {"seconds": 1.0, "style": 0.5, "content": None}
+
+
+def test_a_folder_of_results_is_refused(pair, tmp_path):
+    with pytest.raises(OptionError, match="is a folder; compare makes its results itself"):
+        next(compare(pair, [Contender.of(f"old={tmp_path}")]))
