@@ -191,7 +191,7 @@ def transfer(
         OptimizerName | None, typer.Option(help="How to descend.  [default: lbfgs]", rich_help_panel=DESCENT)
     ] = None,
     init: Annotated[
-        InitName | None, typer.Option(help="Where to begin.  [default: content]", rich_help_panel=DESCENT)
+        InitName | None, typer.Option(help="Where to begin.  [default: the method's]", rich_help_panel=DESCENT)
     ] = None,
     style_layers: Annotated[
         str | None,
@@ -529,7 +529,7 @@ def compare(
     with _progress(quiet) as show:
         for entry in compared(pair, chosen, device.value, dtype.value, show):
             entries.append(entry)
-            entry.picture.write(output / f"{entry.name.replace('/', '-')}.png")
+            entry.picture.write(output / f"{entry.slug}.png")
             contact_sheet(pair, entries).write(output / "sheet.png")  # what is done stays if the rest is stopped
             draw_losses(output / "losses.png", entries)
             _write_text(output / "report.json", as_json(entries))

@@ -49,13 +49,15 @@ class Entry:
     """One method's answer.
 
     Attributes:
-        name: as it was asked for.
+        name: as it was asked for …
+        slug: … and as it names files.
         picture: the result.
         end: the result's losses, as clipped and written, and the seconds it took.
         way: the optimiser's points at full size; empty for the others.
     """
 
     name: str
+    slug: str
     picture: Image
     end: Point
     way: tuple[Point, ...]
@@ -108,7 +110,7 @@ def compare(
             raise OptionError(f"{contender.name} is a folder; compare makes its results itself, evaluate reads folders")
     judge = GramJudge(pair, device)
     for number, contender in enumerate(contenders):
-        stylizer = Stylizer(contender.method, device=device, dtype=dtype)
+        stylizer = Stylizer(contender.method, device=device, dtype=dtype, decoders=contender.decoders)
         options = {**pair.options, **contender.options}
         styles = () if stylizer.method.holds_style else (pair.style,)
 
@@ -123,7 +125,7 @@ def compare(
             for point in report.trace
             if point["scale"] == 1
         )
-        yield Entry(contender.name, picture, judge.point(picture, seconds), way)
+        yield Entry(contender.name, contender.slug, picture, judge.point(picture, seconds), way)
 
 
 def ratios(entries: Sequence[Entry]) -> dict[str, dict[str, float | None]]:

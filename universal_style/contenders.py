@@ -20,6 +20,7 @@ class Contender:
         options: of `Stylizer.run`.
         results: the folder, results named like their pairs; None for a method.
         masks: whether masks are used where there are any.
+        decoders: folder of decoders of one's own; None for the bundled ones.
     """
 
     name: str
@@ -27,12 +28,19 @@ class Contender:
     options: Mapping[str, Any]
     results: Path | None
     masks: bool = True
+    decoders: Path | None = None
+
+    @property
+    def slug(self) -> str:
+        """The name without what a file's name cannot hold."""
+        return self.name.replace("/", "-")
 
     @classmethod
     def of(cls, text: str) -> Contender:
         """Read `METHOD[,key=value…]`, such as `photo-wct,smooth=guided`, or `NAME=FOLDER`.
 
-        Levels, sites and layers are joined by `+`, as in `wct,levels=4+3`; `masks=no` leaves masks aside.
+        Levels, sites and layers are joined by `+`, as in `wct,levels=4+3`; `masks=no` leaves masks aside,
+        `decoders=FOLDER` takes other decoders.
 
         Raises:
             OptionError: the text is neither.
@@ -53,7 +61,8 @@ class Contender:
             except ValueError as error:
                 raise OptionError(f"{value!r} in {text!r} is no value for {key}") from error
         masks = options.pop("masks", "yes") != "no"
-        return cls(text, head, options, None, masks)
+        decoders = options.pop("decoders", None)
+        return cls(text, head, options, None, masks, decoders)
 
 
 def _levels(text: str) -> list[int]:
@@ -83,4 +92,5 @@ OPTION_KINDS: dict[str, Callable[[str], Any]] = {
     "style_size": int,
     "auto_regions": int,
     "seed": int,
+    "decoders": Path,
 }

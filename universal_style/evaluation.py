@@ -254,7 +254,7 @@ def _results(
             if pair.name in there:
                 yield pair, there[pair.name], None, None
         return
-    place = output / "results" / contender.name.replace("/", "-")
+    place = output / "results" / contender.slug
     place.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(1, get_context("spawn"), _prepare, (contender, device, dtype)) as pool:
         for pair in pairs:
@@ -270,7 +270,7 @@ _STYLIZER: list[Stylizer] = []
 def _prepare(contender: Contender, device: str, dtype: str) -> None:
     Thread(target=_leave_with_parent, daemon=True).start()
     keep_freed_memory()
-    _STYLIZER.append(Stylizer(contender.method, device=device, dtype=dtype))
+    _STYLIZER.append(Stylizer(contender.method, device=device, dtype=dtype, decoders=contender.decoders))
 
 
 def _leave_with_parent() -> None:

@@ -32,6 +32,7 @@ class Optimiser:
         content_weight: of the content term, where the style term's layers weigh 1 together.
         tv_weight: of the roughness.
         photorealism_weight: of the photorealism term in the second phase; 0 has no such phase.
+        init: where it begins unless asked otherwise.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Optimiser:
     content_weight: float
     tv_weight: float
     photorealism_weight: float
+    init: str
     smoothing: str = "none"
     precision: ClassVar[str] = "float32"
     holds_style: ClassVar[bool] = False
@@ -48,7 +50,7 @@ class Optimiser:
         *,
         iterations: int | None = None,
         optimizer: str = "lbfgs",
-        init: str = "content",
+        init: str | None = None,
         style_layers: LayerWeights | Sequence[str] = STYLE_LAYERS,
         content_layers: LayerWeights | Sequence[str] = CONTENT_LAYERS,
         content_weight: float | None = None,
@@ -65,7 +67,7 @@ class Optimiser:
         Args:
             iterations: at each scale and phase, at least 1.
             optimizer: lbfgs or adam.
-            init: where to begin: content, style or noise.
+            init: where to begin: content, style or noise; the method's own when left out.
             style_layers: names, or weights by name; they are scaled to sum to 1.
             content_layers: the same.
             content_weight: at least 0.
@@ -80,6 +82,7 @@ class Optimiser:
         Raises:
             OptionError: an option is out of range.
         """
+        init = self.init if init is None else init
         if init not in INITS:
             raise OptionError(f"init {init!r} is unknown; use one of {', '.join(INITS)}")
         if encoder not in ENCODERS:
@@ -130,7 +133,7 @@ def _weights(option: str, layers: LayerWeights | Sequence[str]) -> dict[str, flo
 OPTIMISERS: dict[str, Optimiser] = {
     method.name: method
     for method in (
-        Optimiser("gatys", iterations=200, content_weight=0.1, tv_weight=0.0, photorealism_weight=0.0),
-        Optimiser("deep-photo", iterations=200, content_weight=0.1, tv_weight=0.0, photorealism_weight=1.0),
+        Optimiser("gatys", 200, content_weight=0.1, tv_weight=0.0, photorealism_weight=0.0, init="content"),
+        Optimiser("deep-photo", 300, content_weight=0.02, tv_weight=0.0, photorealism_weight=1000.0, init="noise"),
     )
 }

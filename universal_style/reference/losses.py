@@ -41,7 +41,12 @@ def second_moments(
     weights = (shares / shares.sum(dim=(1, 2), keepdim=True)).flatten(1).to(inside.dtype)  # (k, m)
     if len(weights) == 1 and bool((shares == shares.flatten()[0]).all()):
         return (inside @ inside.mT / inside.shape[2])[:, None]
-    return torch.stack([(inside * own) @ inside.mT for own in weights], dim=1)
+    grams = []
+    for own in weights:
+        (touched,) = own.nonzero(as_tuple=True)  # regions hardly overlap: all together cost little more than one
+        columns = inside[:, :, touched] * own[touched].sqrt()
+        grams.append(columns @ columns.mT)
+    return torch.stack(grams, dim=1)
 
 
 def squared_norms(grams: Float[Tensor, "k c c"]) -> Float[Tensor, " k"]:

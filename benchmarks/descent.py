@@ -1,0 +1,74 @@
+"""What an iteration of the optimiser costs, and how much of it lies outside the convolutions.
+
+python benchmarks/descent.py CONTENT STYLE --size 512 --iterations 300 --json results/descent.json
+"""
+
+import argparse
+import json
+import platform
+import statistics
+from datetime import date
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from universal_style.devices import keep_freed_memory, peak_memory
+from universal_style.stylizer import Stylizer
+
+PROFILED = 10
+CONVOLUTIONS = ("convolution", "mkldnn", "cudnn", "onednn")
+
+
+def shares(stylizer, pair, options):
+    """Profile a few iterations; give the share of time in convolutions and that of every other operator."""
+    with profile(activities=[ProfilerActivity.CPU]) as measured:
+        stylizer.run(*pair, **(options | {"iterations": PROFILED}))
+    times = {event.key: event.self_cpu_time_total for event in measured.key_averages()}
+    total = sum(times.values())
+    others = {key: time / total for key, time in times.items() if not any(name in key for name in CONVOLUTIONS)}
+    return 1 - sum(others.values()), dict(sorted(others.items(), key=lambda item: -item[1])[:8])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("content", type=Path)
+    parser.add_argument("style", type=Path)
+    parser.add_argument("--size", type=int, default=512)
+    parser.add_argument("--iterations", type=int, default=300)
+    parser.add_argument("--optimizer", default="lbfgs")
+    parser.add_argument("--result", type=Path)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    keep_freed_memory()
+    stylizer = Stylizer("gatys")
+    chosen = {"size": options.size, "style_size": options.size, "scales": 1, "optimizer": options.optimizer}
+    pair = options.content, options.style
+    picture, report = stylizer.run(*pair, iterations=options.iterations, **chosen)
+    marks = [point["seconds"] for point in report.trace]
+    steps = [after - before for before, after in pairwise(marks)]
+    convolutions, others = shares(stylizer, pair, chosen)
+    first, last = report.trace[0], report.trace[-1]
+    facts = {
+        "date": date.today().isoformat(),
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, freed memory kept",
+        "torch": torch.__version__,
+        "size": [picture.height, picture.width],
+        "iterations": options.iterations,
+        "seconds_per_iteration": round(statistics.median(steps), 3),
+        "outside_convolutions": round(1 - convolutions, 3),
+        "largest_outside": {name: round(share, 4) for name, share in others.items()},
+        "style_loss": [first["style"], last["style"]],
+        "content_loss": [first["content"], last["content"]],
+        "peak_MiB": round(peak_memory(stylizer.backend.device)["process"] / 2**20),
+    }
+    print(json.dumps(facts, indent=2))
+    if options.result:
+        picture.write(options.result)
+    if options.json:
+        options.json.write_text(json.dumps(facts, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
