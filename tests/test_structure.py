@@ -16,13 +16,13 @@ ROOMS = [
     {"atomic", "names"},
     {"images", "moments", "networks", "transforms", "smoothing", "regions", "devices"},
     {"drivers"},
-    {"styles", "metrics", "report", "reference"},
+    {"styles", "metrics", "report", "reference", "keep_colors"},
     {"subjects"},
     {"methods"},
     {"request"},
     {"stylizer", "training"},
     {"contenders", "sheets"},
-    {"demo", "evaluation", "comparison"},
+    {"demo", "evaluation", "comparison", "texture"},
     {"cli"},
 ]
 """Imports point to an earlier line, or stay within a line where one of its rooms serves another."""

@@ -92,6 +92,15 @@ class SmoothingName(StrEnum):
     GUIDED = "guided"
 
 
+class KeepColorsName(StrEnum):
+    """Ways of keeping the content's colours by name."""
+
+    NONE = "none"
+    LUMINANCE = "luminance"
+    HISTOGRAM = "histogram"
+    CORAL = "coral"
+
+
 class MissingName(StrEnum):
     """What becomes of a region without a counterpart."""
 
@@ -179,6 +188,10 @@ def transfer(
     smooth: Annotated[
         SmoothingName | None, typer.Option(help="Smoothing along the content's edges.  [default: the method's]")
     ] = None,
+    keep_colors: Annotated[
+        KeepColorsName,
+        typer.Option(help="Keep the content's colours: its chroma, or the style recoloured first."),
+    ] = KeepColorsName.NONE,
     size: Annotated[int | None, typer.Option(help="Long side of the result in pixels.  [default: native]")] = None,
     style_size: Annotated[
         int | None, typer.Option(help="Long side at which styles are seen.  [default: native, at most 1024]")
@@ -252,6 +265,7 @@ def transfer(
         "seed": seed,
         "sites": None if sites is None else sites.split(","),
         "smooth": smooth.value if smooth else None,
+        "keep_colors": keep_colors.value,
         "missing": missing.value,
         "auto_regions": auto_regions,
         "semantic_regions": semantic_regions,
@@ -299,6 +313,46 @@ def transfer(
             console.print(line, highlight=False)
         seconds = sum(facts.seconds.values())
         console.print(f"{output}  {image.width}×{image.height}  {seconds:.1f} s", highlight=False)
+
+
+@app.command()
+def texture(
+    style: Annotated[Path, typer.Argument(help="A style picture or preset.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where to write the texture.")],
+    size: Annotated[str, typer.Option(help="Height and width in pixels.", metavar="HxW")] = "512x512",
+    rounds: Annotated[int, typer.Option(help="How often the levels run: more wear the noise off.")] = 3,
+    tileable: Annotated[bool, typer.Option("--tileable", help="Make opposite edges fit together.")] = False,
+    levels: Annotated[str, typer.Option(help="Levels of each round, in order.")] = "4,3,2,1",
+    style_size: Annotated[int | None, typer.Option(help="Long side at which the style is seen.")] = None,
+    device: Device = DeviceName.AUTO,
+    dtype: Dtype = DtypeName.AUTO,
+    seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Synthesise a texture from a style, of any size."""
+    from universal_style.images import check_writable, output_format
+    from universal_style.stylizer import Stylizer
+    from universal_style.texture import synthesise
+
+    height, width = _size(size)
+    output_format(output)
+    check_writable(output)
+    with _progress(quiet) as show:
+        image = synthesise(
+            Stylizer(device=device.value, dtype=dtype.value),
+            style,
+            height,
+            width,
+            rounds=rounds,
+            tileable=tileable,
+            levels=_numbers("levels", levels, int),
+            style_size=style_size,
+            seed=seed,
+            progress=show,
+        )
+        image.write(output)
+    if not quiet:
+        console.print(f"{output}  {image.width}×{image.height}", highlight=False)
 
 
 @style_app.command("save")
@@ -639,6 +693,13 @@ def _numbers(name: str, text: str, kind: Callable[[str], Any]) -> list[Any]:
         return [kind(part) for part in text.split(",")]
     except ValueError as error:
         raise OptionError(f"{name} {text!r} is not a number or a list of numbers such as 0.7,0.3") from error
+
+
+def _size(text: str) -> tuple[int, int]:
+    height, _, width = text.lower().partition("x")
+    if not (height.isdigit() and width.isdigit()):
+        raise OptionError(f"size {text!r} is not HxW; write for example 512x768")
+    return int(height), int(width)
 
 
 def _layer_weights(name: str, text: str) -> dict[str, float]:

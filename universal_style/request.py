@@ -8,6 +8,7 @@ from inspect import signature
 from typing import Any
 
 from universal_style.errors import OptionError
+from universal_style.keep_colors import KeepColors, keep_colors_named
 from universal_style.methods import Method, Recipe
 from universal_style.regions import FEWEST_CLUSTERS, MISSING, MOST_CLUSTERS
 from universal_style.smoothing import Smoothing, smoothing_named
@@ -22,6 +23,8 @@ class Request:
     Attributes:
         method: the row of the methods table.
         recipe: what it makes of its own options.
+        keep: name of the way of keeping the content's colours …
+        keep_colors: … and the way.
         smooth: name of the smoothing of the result …
         smoothing: … and the smoothing.
         weights: one per style, summing to 1.
@@ -35,6 +38,8 @@ class Request:
 
     method: Method
     recipe: Recipe
+    keep: str
+    keep_colors: KeepColors
     smooth: str
     smoothing: Smoothing
     weights: tuple[float, ...]
@@ -51,6 +56,7 @@ class Request:
         method: Method,
         *,
         styles: int = 1,
+        keep_colors: str = "none",
         smooth: str | None = None,
         style_weights: Sequence[float] | None = None,
         missing: str = "global",
@@ -66,6 +72,7 @@ class Request:
         Args:
             method: a row of the methods table.
             styles: how many styles there will be.
+            keep_colors: none, luminance, histogram or coral.
             smooth: name of the smoothing; the method's own when left out.
             missing: what happens to a region without a counterpart: global, nearest or keep.
             auto_regions: 0, or the number of regions to find.
@@ -91,9 +98,16 @@ class Request:
             )
         if auto_regions and semantic_regions:
             raise OptionError("auto-regions and semantic-regions exclude each other; give one of them")
+        kept = keep_colors_named(keep_colors)
+        if kept.recolors_style and method.holds_style:
+            raise OptionError(
+                f"keep-colors {keep_colors} recolours the style, which {method.name} holds; use luminance"
+            )
         return cls(
             method=method,
             recipe=method.recipe(**own),
+            keep=keep_colors,
+            keep_colors=kept,
             smooth=smooth or method.smoothing,
             smoothing=smoothing_named(smooth or method.smoothing),
             missing=missing,

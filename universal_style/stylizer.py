@@ -58,9 +58,9 @@ class Stylizer:
         Args:
             content: path, Pillow image, array or tensor.
             styles: one or more of the same, or `Style` presets.
-            **options: those of `run` and of `Request.of`: content_mask, style_masks, auto_regions, missing, smooth,
-                style_weights, size, style_size, seed; and those of the method's own `recipe`, for the closed-form
-                ones alpha, levels, sites, transform.
+            **options: those of `run` and of `Request.of`: content_mask, style_masks, auto_regions, semantic_regions,
+                missing, keep_colors, smooth, style_weights, size, style_size, seed; and those of the method's own
+                `recipe`, for the closed-form ones alpha, levels, sites, transform.
 
         Returns:
             The result in exactly the content's size (or with the long side `size`), with its alpha and colour profile.
@@ -91,7 +91,7 @@ class Stylizer:
         )
         carried = request.recipe.carry(self.loaded, task)
         task.steps.begin("smooth")
-        pixels = request.smoothing(carried.pixels, task.pixels)
+        pixels = request.keep_colors.after(request.smoothing(carried.pixels, task.pixels), task.pixels)
         task.steps.finish()
         result = picture.with_pixels(pixels)
         return result, self._report(request, task, result, carried)
@@ -113,7 +113,7 @@ class Stylizer:
         picture = Image.of(content)
         if request.size is not None:
             picture = picture.scaled_to(request.size)
-        subjects = [subject_of(style, request.style_size) for style in styles]
+        subjects = [subject_of(style, request.style_size).recolored(request.keep_colors, picture) for style in styles]
         steps.begin("find regions")
         regions, regions_of_styles = self._regions(request, picture, content_mask, subjects, style_masks)
         matched = match(regions, regions_of_styles, request.missing, request.weights) if subjects else Match(())
@@ -176,6 +176,7 @@ class Stylizer:
 
     def _report(self, request: Request, task: Task, result: Image, carried: Carried) -> Report:
         options = request.recipe.as_options() | {
+            "keep_colors": request.keep,
             "smooth": request.smooth,
             "missing": request.missing,
             "auto_regions": request.auto_regions,

@@ -11,7 +11,9 @@ import torch
 
 from universal_style.devices import Backend
 from universal_style.drivers.fit import Aim
+from universal_style.errors import InputError
 from universal_style.images import Image, Source
+from universal_style.keep_colors import KeepColors
 from universal_style.networks.checkpoints import Checkpoint, bundled_folder, load_decoder, load_encoder
 from universal_style.networks.decoder import Decoder
 from universal_style.networks.feed_forward import TransformNet, load_net
@@ -50,6 +52,18 @@ class Subject:
         small = self.picture.scaled_to(max(1, round(max(self.size) * factor)))
         file = None if self.file is None else (*self.file[:3], max(small.height, small.width))
         return replace(self, file=file, picture=small)
+
+    def recolored(self, kept: KeepColors, content: Image) -> Subject:
+        """Give the same as a way of keeping the content's colours wants it.
+
+        Raises:
+            InputError: it wants a picture and this is a preset.
+        """
+        if not kept.recolors_style:
+            return self
+        if self.picture is None:
+            raise InputError(f"{self.name} is a preset, whose colours are fixed; give the picture, or keep luminance")
+        return replace(self, file=None, picture=kept.before(self.picture, content))
 
 
 def subject_of(source: StyleSource, style_size: int | None) -> Subject:

@@ -1,0 +1,133 @@
+"""Keeping the content's colours: what is done to a style before, and to the result after."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from universal_style.images import Image
+from universal_style.metrics import LUMA
+from universal_style.moments import Moments
+from universal_style.names import looked_up
+from universal_style.transforms import WhitenColor
+
+
+@runtime_checkable
+class KeepColors(Protocol):
+    """A way to keep the content's colours.
+
+    Attributes:
+        recolors_style: whether it needs the style's picture.
+    """
+
+    @property
+    def recolors_style(self) -> bool: ...
+
+    def before(self, style: Image, content: Image) -> Image:
+        """Give the style picture that is used in place of the style's."""
+        ...
+
+    def after(self, result: Float[Tensor, "1 3 h w"], content: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 3 h w"]:
+        """Give the result its final colours."""
+        ...
+
+
+class NoColors:
+    """Take the style's colours."""
+
+    recolors_style = False
+
+    def before(self, style: Image, content: Image) -> Image:
+        return style
+
+    def after(self, result: Tensor, content: Tensor) -> Tensor:
+        return result
+
+
+class Luminance:
+    """Take the result's luma and the content's chroma.
+
+    Source: Gatys et al. 2016 (Preserving color in neural artistic style transfer), section 4, in Y'CbCr.
+    Departs: where luma and chroma together leave the RGB cube, luma gives way, so that chroma is kept exactly.
+    """
+
+    recolors_style = False
+
+    def before(self, style: Image, content: Image) -> Image:
+        return style
+
+    def after(self, result: Tensor, content: Tensor) -> Tensor:
+        weights = torch.tensor(LUMA, dtype=content.dtype, device=content.device)[None, :, None, None]
+        chroma = content - (content * weights).sum(dim=1, keepdim=True)
+        luma = (result.clamp(0, 1) * weights).sum(dim=1, keepdim=True)
+        least, most = -chroma.amin(dim=1, keepdim=True), 1 - chroma.amax(dim=1, keepdim=True)
+        return chroma + torch.minimum(torch.maximum(luma, least), most)
+
+
+class Histogram:
+    """Give the style picture the content's histogram, channel by channel.
+
+    Source: Gonzalez and Woods, Digital Image Processing, section 3.3 (histogram matching).
+    """
+
+    recolors_style = True
+
+    def before(self, style: Image, content: Image) -> Image:
+        channels = [matched(style.pixels[:, :, c], content.pixels[:, :, c]) for c in range(3)]
+        return replace(style, pixels=np.stack(channels, axis=-1))
+
+    def after(self, result: Tensor, content: Tensor) -> Tensor:
+        return result
+
+
+class Coral:
+    """Give the style picture the content's mean and covariance of colours.
+
+    Source: Sun, Feng and Saenko 2016 (CORAL), algorithm 1; Gatys et al. 2016 (Preserving color), section 5.1.
+    """
+
+    recolors_style = True
+
+    def before(self, style: Image, content: Image) -> Image:
+        own, wanted = (
+            torch.from_numpy(np.ascontiguousarray(image.pixels.reshape(-1, 3).T))  # (h, w, 3) -> (3, h w)
+            for image in (style, content)
+        )
+        planes = torch.from_numpy(style.pixels).permute(2, 0, 1)[None]  # (h, w, 3) -> (1, 3, h, w)
+        return style.with_pixels(WhitenColor()(Moments.of(own), Moments.of(wanted))(planes))
+
+    def after(self, result: Tensor, content: Tensor) -> Tensor:
+        return result
+
+
+def matched(values: Float[np.ndarray, "h w"], wanted: Float[np.ndarray, "g v"]) -> Float[np.ndarray, "h w"]:
+    """Map values so that they are distributed as other values are."""
+    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    goals, goal_counts = np.unique(wanted, return_counts=True)
+    ranks, goal_ranks = (
+        (np.cumsum(count) - count / 2) / count.sum() for count in (counts, goal_counts)
+    )  # in the middle of each level's share
+    mapped: Float[np.ndarray, "h w"] = np.interp(ranks, goal_ranks, goals).astype(np.float32)[places]
+    return mapped.reshape(values.shape)
+
+
+KEEP_COLORS: dict[str, KeepColors] = {
+    "none": NoColors(),
+    "luminance": Luminance(),
+    "histogram": Histogram(),
+    "coral": Coral(),
+}
+
+
+def keep_colors_named(name: str) -> KeepColors:
+    """Look a way of keeping colours up.
+
+    Raises:
+        OptionError: none has this name.
+    """
+    return looked_up("keep-colors", name, KEEP_COLORS)
