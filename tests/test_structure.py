@@ -16,7 +16,7 @@ ROOMS = [
     {"atomic", "names"},
     {"images", "moments", "networks", "transforms", "smoothing", "regions", "devices"},
     {"drivers"},
-    {"styles", "metrics", "report", "reference", "keep_colors"},
+    {"styles", "metrics", "report", "reference", "keep_colors", "lut"},
     {"subjects"},
     {"methods"},
     {"request"},

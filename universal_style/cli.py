@@ -251,6 +251,9 @@ def transfer(
     dtype: Dtype = DtypeName.AUTO,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     decoders: Decoders = None,
+    lut: Annotated[
+        Path | None, typer.Option(help="Write the change of colours as a lookup table here too.", metavar="OUT.cube")
+    ] = None,
     report: Annotated[Path | None, typer.Option("--json", help="Write a report here.", metavar="REPORT")] = None,
     quiet: Quiet = False,
 ) -> None:
@@ -284,13 +287,16 @@ def transfer(
         "preview_every": preview_every,
     }
     sources = styles or []
-    from universal_style.images import check_writable, output_format
+    from universal_style.images import Image, check_writable, output_format
+    from universal_style.lut import Lut, check_lut
     from universal_style.methods import method_named
     from universal_style.request import Request
 
     Request.of(method_named(method), styles=len(sources), **options)  # type: ignore[arg-type]
     output_format(output)
-    for path in (output, report):
+    if lut is not None:
+        check_lut(lut)
+    for path in (output, report, lut):
         if path is not None:
             check_writable(path)
     from universal_style.stylizer import Stylizer
@@ -306,13 +312,21 @@ def transfer(
             **options,
         )
         image.write(output)
+        said: dict[str, Any] = {"content": str(content), "output": str(output)}
+        if lut is not None:
+            fitted = Lut.fit(Image.of(content).scaled_to(max(image.height, image.width)), image)
+            fitted.write(lut, f"{content.stem} by {facts.method}")
+            said["lut"] = {"file": str(lut), "mean_error": fitted.mean_error, "high_error": fitted.high_error}
     if report is not None:
-        _write_text(report, json.dumps(asdict(facts) | {"content": str(content), "output": str(output)}, indent=2))
+        _write_text(report, json.dumps(asdict(facts) | said, indent=2))
     if not quiet:
         for line in facts.notes:
             console.print(line, highlight=False)
         seconds = sum(facts.seconds.values())
         console.print(f"{output}  {image.width}×{image.height}  {seconds:.1f} s", highlight=False)
+        if lut is not None:
+            error = f"mean error {fitted.mean_error:.1f} of 255, under {fitted.high_error:.1f} for 95 % of the pixels"
+            console.print(f"{lut}  {error}", highlight=False)
 
 
 @app.command()
