@@ -22,7 +22,7 @@ ROOMS = [
     {"request"},
     {"stylizer", "training"},
     {"contenders", "sheets"},
-    {"demo", "evaluation", "comparison", "texture"},
+    {"demo", "evaluation", "comparison", "texture", "grids"},
     {"cli"},
 ]
 """Imports point to an earlier line, or stay within a line where one of its rooms serves another."""

@@ -369,6 +369,34 @@ def texture(
         console.print(f"{output}  {image.width}×{image.height}", highlight=False)
 
 
+@app.command()
+def grid(
+    content: Annotated[Path, typer.Argument(help="The picture to restyle.")],
+    styles: Annotated[list[Path], typer.Argument(help="Two or four style pictures or presets.", metavar="STYLE...")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where to write the grid.")],
+    steps: Annotated[int, typer.Option(help="Cells along each side.")] = 5,
+    method: Annotated[str, typer.Option("--method", "-m", help="A closed-form method.")] = "wct",
+    size: Annotated[int, typer.Option(help="Long side of each cell in pixels.")] = 256,
+    device: Device = DeviceName.AUTO,
+    dtype: Dtype = DtypeName.AUTO,
+    quiet: Quiet = False,
+) -> None:
+    """Restyle one picture by every mix of two or four styles, on one sheet."""
+    from universal_style.grids import corner_weights, interpolation_grid
+    from universal_style.images import check_writable, output_format
+    from universal_style.stylizer import Stylizer
+
+    corner_weights(len(styles), steps)
+    output_format(output)
+    check_writable(output)
+    with _progress(quiet) as show:
+        stylizer = Stylizer(method, device=device.value, dtype=dtype.value)
+        image = interpolation_grid(stylizer, content, styles, steps=steps, progress=show, size=size)
+        image.write(output)
+    if not quiet:
+        console.print(f"{output}  {image.width}×{image.height}", highlight=False)
+
+
 @style_app.command("save")
 def style_save(
     pictures: Annotated[list[Path], typer.Argument(help="Pictures that are one style together.", metavar="IMAGE...")],
