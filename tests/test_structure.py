@@ -14,7 +14,7 @@ PACKAGE = Path(universal_style.__file__).resolve().parent
 ROOMS = [
     {"errors"},
     {"atomic", "names"},
-    {"images", "moments", "networks", "transforms", "smoothing", "regions", "devices"},
+    {"images", "moments", "mixing", "networks", "transforms", "smoothing", "regions", "devices"},
     {"drivers"},
     {"styles", "metrics", "report", "reference", "keep_colors", "lut"},
     {"subjects"},

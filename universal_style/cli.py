@@ -92,6 +92,13 @@ class SmoothingName(StrEnum):
     GUIDED = "guided"
 
 
+class MixName(StrEnum):
+    """Mixings of several styles by name."""
+
+    MAPS = "maps"
+    STATISTICS = "statistics"
+
+
 class KeepColorsName(StrEnum):
     """Ways of keeping the content's colours by name."""
 
@@ -171,6 +178,9 @@ def transfer(
         TransformName | None, typer.Option(help="How features are carried over.  [default: ot]")
     ] = None,
     style_weights: Annotated[str | None, typer.Option(help="One weight per style, such as 0.7,0.3.")] = None,
+    mix: Annotated[
+        MixName | None, typer.Option(help="Mix several styles' maps, or their statistics.  [default: maps]")
+    ] = None,
     content_mask: Annotated[
         Path | None, typer.Option(help="A picture whose colours say which region of the content is which.")
     ] = None,
@@ -262,6 +272,7 @@ def transfer(
         "alpha": None if alpha is None else _numbers("alpha", alpha, float),
         "levels": None if levels is None else _numbers("levels", levels, int),
         "transform": transform.value if transform else None,
+        "mix": mix.value if mix else None,
         "style_weights": None if style_weights is None else _numbers("style-weights", style_weights, float),
         "size": size,
         "style_size": style_size,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from universal_style.mixing import Mixing
 from universal_style.moments import Moments, merge_all
 from universal_style.networks.stage import Site
 from universal_style.regions import WHOLE
@@ -32,11 +33,13 @@ class StyleFit:
 
     Attributes:
         transform: from two moments to a map.
+        mixing: of the styles that share their ground in the content.
         aims: of each label of the content; what their weights leave of 1 goes to the identity.
         alphas: strength by level, 0 to 1.
     """
 
     transform: Transform
+    mixing: Mixing
     aims: Sequence[Sequence[Aim]]
     alphas: Mapping[int, float]
 
@@ -44,21 +47,23 @@ class StyleFit:
         """Fit one site: from the moments of each label of the content, give each label's map."""
         alpha = self.alphas[site.level]
         identity = AffineMap.identity(content[0].channels, content[0].mean.device)
-        known: dict[tuple[int, int], AffineMap] = {}  # regions that fall back share their map
-
-        def towards(aim: Aim) -> AffineMap:
-            key = (aim.content, id(aim.style))
-            if key not in known:
-                ground = merge_all(content) if aim.content == WHOLE else content[aim.content]
-                known[key] = self.transform(ground, aim.style[site.key])
-            return known[key]
-
+        known: dict[tuple[tuple[float, int, int], ...], AffineMap] = {}  # regions that fall back share their map
         maps = []
         for aims in self.aims:
-            if alpha == 0 or not aims:
-                maps.append(identity)
-                continue
-            weights = [aim.weight for aim in aims]
-            mixed = mix([*map(towards, aims), identity], [*weights, 1 - sum(weights)])
-            maps.append(mixed.blend(alpha))
+            key = tuple((aim.weight, aim.content, id(aim.style)) for aim in aims)
+            if key not in known:
+                known[key] = self._map(aims, site, content, identity) if alpha and aims else identity
+            maps.append(known[key].blend(alpha))
         return maps
+
+    def _map(self, aims: Sequence[Aim], site: Site, content: Sequence[Moments], identity: AffineMap) -> AffineMap:
+        grounds: dict[int, list[tuple[float, Moments]]] = {}
+        for aim in aims:
+            grounds.setdefault(aim.content, []).append((aim.weight, aim.style[site.key]))
+        maps, weights = [identity], [1 - sum(aim.weight for aim in aims)]
+        for ground, styles in grounds.items():
+            own = merge_all(content) if ground == WHOLE else content[ground]
+            for weight, style in self.mixing(styles):
+                maps.append(self.transform(own, style))
+                weights.append(weight)
+        return mix(maps, weights)

@@ -10,6 +10,7 @@ from universal_style.drivers.fit import StyleFit
 from universal_style.drivers.whole import carry
 from universal_style.errors import OptionError
 from universal_style.methods.kinds import Carried, Task
+from universal_style.mixing import Mixing, mixing_named
 from universal_style.networks.pooling import HaarCat5Pooling, HaarSumPooling, IndexPooling, NearestPooling, Pooling
 from universal_style.networks.stage import Ascent, Site, Stage, Walker, decoder_site, encoder_site, skip_sites
 from universal_style.subjects import Loaded, aims_of
@@ -100,6 +101,7 @@ class ClosedForm:
         levels: Sequence[int] | None = None,
         sites: Sequence[str] | None = None,
         transform: str | None = None,
+        mix: str = "maps",
     ) -> Walks:
         """Check options.
 
@@ -108,6 +110,7 @@ class ClosedForm:
             levels: those to edit, in order; the method's own when left out.
             sites: where on the walk to edit, of encoder, skip and decoder; the method's own when left out.
             transform: its name; the method's own when left out.
+            mix: of several styles: their maps, or their statistics.
 
         Raises:
             OptionError: an option is out of range or contradicts another.
@@ -121,6 +124,8 @@ class ClosedForm:
             stages=self.arrangement(chosen, places, self.pooling),
             alphas=_alphas(alpha, chosen, self),
             transform=self.transform if transform is None else transform_named(transform),
+            mix=mix,
+            mixing=mixing_named(mix),
         )
 
 
@@ -135,6 +140,8 @@ class Walks:
         stages: in the order in which they run.
         alphas: strength by level, 0 to 1.
         transform: of the features.
+        mix: name of the mixing of several styles …
+        mixing: … and the mixing.
     """
 
     pooling: Pooling
@@ -143,6 +150,8 @@ class Walks:
     stages: tuple[StagePlan, ...]
     alphas: Mapping[int, float]
     transform: Transform
+    mix: str
+    mixing: Mixing
 
     def as_options(self) -> dict[str, Any]:
         return {
@@ -150,6 +159,7 @@ class Walks:
             "alpha": {f"relu{level}_1": alpha for level, alpha in self.alphas.items()},
             "sites": list(self.places),
             "transform": type(self.transform).__name__,
+            "mix": self.mix,
         }
 
     def steps(self, styles: int) -> int:
@@ -168,7 +178,7 @@ class Walks:
         for number, (subject, labels) in enumerate(zip(task.subjects, task.regions_of_styles, strict=True), start=1):
             task.steps.begin("observe styles", f"observing style {number}")
             observed.append(loaded.observe(subject, labels, walks_over(stages), sites))
-        fit = StyleFit(self.transform, aims_of(task.regions, task.matched, observed), self.alphas)
+        fit = StyleFit(self.transform, self.mixing, aims_of(task.regions, task.matched, observed), self.alphas)
         pixels = task.pixels
         for plan, stage in zip(self.stages, stages, strict=True):
             task.steps.begin(f"relu{plan.level}_1")
