@@ -20,8 +20,10 @@ from universal_style.regions import (
     Region,
     Segmenter,
     Source,
+    assign,
     automatic_regions,
     cluster,
+    colour_named,
     match,
     moment_weights,
     read_masks,
@@ -412,6 +414,43 @@ def test_one_style_per_region_can_be_said():
         for i, pixels in enumerate(content.pixels[:2])
     )
     assert Match(regions).weights == {0: (1.0, 0.0), 1: (0.0, 1.0)}
+
+
+def thirds():
+    """Red over a third, green over two thirds, a few pixels of blue."""
+    labels = np.zeros((30, 30), np.uint8)
+    labels[:, 10:] = 1
+    labels[:2, 28:] = 2
+    return LabelMap(labels, ((255, 0, 0), (0, 128, 0), (0, 0, 255)))
+
+
+def test_styles_are_assigned_to_regions_by_colour():
+    matched = assign(thirds(), [colour_named("#f01010"), colour_named("green")], "global", [0.25, 0.75])
+    assert [region.label for region in matched.regions] == [1, 0, 2]
+    assert matched.weights == {1: (0, 1), 0: (1, 0), 2: (0.25, 0.75)}
+    assert matched.sources[0] == (WHOLE, KEEP)
+    assert "no style names it" in matched.regions[2].line()
+    assert matched.regions[2].sources[0].content == WHOLE  # too few pixels to say anything
+
+
+def test_regions_that_no_style_names():
+    colours = [(255, 0, 0), (0, 128, 0)]
+    kept = assign(thirds(), colours, "keep", [0.5, 0.5])
+    assert kept.sources[2] == (KEEP, KEEP)
+    joined = assign(thirds(), colours, "nearest", [0.5, 0.5])
+    assert joined.weights[2] == joined.weights[1]
+    assert joined.regions[2].sources[1].content == 1
+    mixed = assign(thirds(), [(255, 0, 0)] * 2, "keep", [0.25, 0.5])
+    assert mixed.weights[0] == pytest.approx((1 / 3, 2 / 3))
+
+
+def test_a_colour_of_no_region_is_refused():
+    with pytest.raises(OptionError, match=r"no region of the content's mask has the colour #ffffff; it has #008000, "):
+        assign(thirds(), [(255, 255, 255)], "global", [1.0])
+    with pytest.raises(OptionError, match="'rad' is not a colour"):
+        colour_named("rad")
+    with pytest.raises(OptionError, match="weigh nothing"):
+        assign(thirds(), [(255, 0, 0), (0, 128, 0)], "global", [0.0, 1.0])
 
 
 def test_wrong_options_are_refused():

@@ -388,3 +388,17 @@ def test_style_from_images(stylizer, cat, ducks):
     assert both.moments["max/relu1_1"].count == 96 * 128 + 80 * 120
     with pytest.raises(InputError, match="no picture given"):
         universal_style.Style.from_images()
+
+
+def test_every_region_takes_its_own_style(stylizer):
+    grey = np.random.default_rng(0).integers(100, 156, (48, 64, 3)).astype(np.uint8)
+    mask = np.zeros((48, 64, 3), np.uint8)
+    mask[:, :32], mask[:, 32:] = (255, 0, 0), (0, 0, 255)
+    options = {"content_mask": mask, "style_regions": ["blue", "red"], "levels": [1]}
+    result = np.asarray(stylizer.transfer(grey, solid("yellow"), solid("purple"), **options), dtype=float)
+    assert np.abs(result[:, :24].mean(axis=(0, 1)) - (128, 0, 128)).max() < 30
+    assert np.abs(result[:, 40:].mean(axis=(0, 1)) - (255, 255, 0)).max() < 30
+    with pytest.raises(OptionError, match="give that mask and no style masks"):
+        stylizer.transfer(grey, solid("yellow"), style_regions=["red"])
+    with pytest.raises(OptionError, match="1 style regions for 2 styles"):
+        stylizer.transfer(grey, solid("yellow"), solid("purple"), content_mask=mask, style_regions=["red"])

@@ -187,6 +187,10 @@ def transfer(
     style_mask: Annotated[
         list[Path] | None, typer.Option(help="The same for a style, once per style; equal colours belong together.")
     ] = None,
+    style_regions: Annotated[
+        str | None,
+        typer.Option(help="For each style the colour of the content mask's region that it is for: red,#0000ff."),
+    ] = None,
     auto_regions: Annotated[int, typer.Option(help="Find so many regions in the pictures themselves, 2 to 8.")] = 0,
     semantic_regions: Annotated[
         bool, typer.Option("--semantic-regions", help="Divide the pictures by what they show; fetches a network once.")
@@ -281,6 +285,7 @@ def transfer(
         "smooth": smooth.value if smooth else None,
         "keep_colors": keep_colors.value,
         "missing": missing.value,
+        "style_regions": () if style_regions is None else style_regions.split(","),
         "auto_regions": auto_regions,
         "semantic_regions": semantic_regions,
         "iterations": iterations,

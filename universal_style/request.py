@@ -10,7 +10,7 @@ from typing import Any
 from universal_style.errors import OptionError
 from universal_style.keep_colors import KeepColors, keep_colors_named
 from universal_style.methods import Method, Recipe
-from universal_style.regions import FEWEST_CLUSTERS, MISSING, MOST_CLUSTERS
+from universal_style.regions import FEWEST_CLUSTERS, MISSING, MOST_CLUSTERS, Colour, colour_named
 from universal_style.smoothing import Smoothing, smoothing_named
 
 LONGEST_SIDE = 100_000
@@ -29,6 +29,7 @@ class Request:
         smoothing: … and the smoothing.
         weights: one per style, summing to 1.
         missing: what happens to a region without a counterpart, of `MISSING`.
+        style_regions: the colour of the content's region that each style is for; empty where masks are matched.
         auto_regions: number of regions to find in the pictures themselves; 0 finds none.
         semantic_regions: whether regions come from a segmentation network.
         size: long side of the result in pixels; None keeps the content's.
@@ -44,6 +45,7 @@ class Request:
     smoothing: Smoothing
     weights: tuple[float, ...]
     missing: str = "global"
+    style_regions: tuple[Colour, ...] = ()
     auto_regions: int = 0
     semantic_regions: bool = False
     size: int | None = None
@@ -60,6 +62,7 @@ class Request:
         smooth: str | None = None,
         style_weights: Sequence[float] | None = None,
         missing: str = "global",
+        style_regions: Sequence[str] = (),
         auto_regions: int = 0,
         semantic_regions: bool = False,
         size: int | None = None,
@@ -75,6 +78,7 @@ class Request:
             keep_colors: none, luminance, histogram or coral.
             smooth: name of the smoothing; the method's own when left out.
             missing: what happens to a region without a counterpart: global, nearest or keep.
+            style_regions: none, or for each style the colour of the region of the content's mask that it is for.
             auto_regions: 0, or the number of regions to find.
             semantic_regions: divide pictures by what they show, by a pretrained network.
             style_weights: one non-negative number per style, not all zero; they are scaled to sum to 1.
@@ -111,6 +115,7 @@ class Request:
             smooth=smooth or method.smoothing,
             smoothing=smoothing_named(smooth or method.smoothing),
             missing=missing,
+            style_regions=_colours(style_regions, styles),
             auto_regions=auto_regions,
             semantic_regions=semantic_regions,
             weights=_weights(style_weights, styles, method),
@@ -135,6 +140,12 @@ def _weights(weights: Sequence[float] | None, styles: int, method: Method) -> tu
     if not all(0 <= w < float("inf") for w in weights) or total <= 0:
         raise OptionError(f"style weights {','.join(f'{w:g}' for w in weights)} must be at least 0 and not all 0")
     return tuple(w / total for w in weights)
+
+
+def _colours(colours: Sequence[str], styles: int) -> tuple[Colour, ...]:
+    if colours and len(colours) != styles:
+        raise OptionError(f"{len(colours)} style regions for {styles} styles; give one colour per style")
+    return tuple(colour_named(colour) for colour in colours)
 
 
 def _side(name: str, value: int | None) -> int | None:

@@ -19,7 +19,7 @@ from universal_style.methods import Carried, Task, method_named
 from universal_style.networks.checkpoints import bundled_folder
 from universal_style.networks.pooling import NearestPooling
 from universal_style.networks.vgg import stride_at
-from universal_style.regions import LabelMap, Match, Segmenter, automatic_regions, match, read_masks, stacked
+from universal_style.regions import LabelMap, Match, Segmenter, assign, automatic_regions, match, read_masks, stacked
 from universal_style.report import Progress, Report, Steps, silent
 from universal_style.request import Request
 from universal_style.styles import Style, every_ascent
@@ -116,7 +116,7 @@ class Stylizer:
         subjects = [subject_of(style, request.style_size).recolored(request.keep_colors, picture) for style in styles]
         steps.begin("find regions")
         regions, regions_of_styles = self._regions(request, picture, content_mask, subjects, style_masks)
-        matched = match(regions, regions_of_styles, request.missing, request.weights) if subjects else Match(())
+        matched = self._matched(request, regions, regions_of_styles)
         pixels = picture.tensor(self.backend.device)
         task = Task(pixels, regions, subjects, regions_of_styles, matched, request.seed, steps)
         return picture, request, task
@@ -161,6 +161,16 @@ class Stylizer:
         rest = iter(found)
         return content, [LabelMap.uniform(1, 1) if subject.picture is None else next(rest) for subject in subjects]
 
+    def _matched(self, request: Request, regions: LabelMap, regions_of_styles: Sequence[LabelMap]) -> Match:
+        """Say what each region takes from each style."""
+        if not regions_of_styles:
+            return Match(())
+        if not request.style_regions:
+            return match(regions, regions_of_styles, request.missing, request.weights)
+        if regions.is_uniform or not all(labels.is_uniform for labels in regions_of_styles):
+            raise OptionError("style-regions name regions of the content's mask; give that mask and no style masks")
+        return assign(regions, request.style_regions, request.missing, request.weights)
+
     @torch.inference_mode()
     def _found_regions(self, pictures: Sequence[Image], count: int, seed: int) -> list[LabelMap]:
         """Cut pictures up together by their features, seen at `REGION_LONG_SIDE`."""
@@ -179,6 +189,7 @@ class Stylizer:
             "keep_colors": request.keep,
             "smooth": request.smooth,
             "missing": request.missing,
+            "style_regions": ["#{:02x}{:02x}{:02x}".format(*colour) for colour in request.style_regions],
             "auto_regions": request.auto_regions,
             "semantic_regions": request.semantic_regions,
             "styles": [subject.name for subject in task.subjects],

@@ -1,8 +1,9 @@
 """Regions: label maps read from masks or found in features, matched between content and styles, and their coverage."""
 
+from universal_style.regions.assignment import assign, colour_named
 from universal_style.regions.automatic import FEWEST_CLUSTERS, MOST_CLUSTERS, automatic_regions, cluster, stacked
 from universal_style.regions.colours import MOST_LABELS
-from universal_style.regions.label_map import FEATHER, LabelMap, moment_weights
+from universal_style.regions.label_map import FEATHER, Colour, LabelMap, moment_weights
 from universal_style.regions.masks import read_masks
 from universal_style.regions.matching import (
     KEEP,
@@ -27,13 +28,16 @@ __all__ = [
     "MOST_CLUSTERS",
     "MOST_LABELS",
     "WHOLE",
+    "Colour",
     "LabelMap",
     "Match",
     "Region",
     "Segmenter",
     "Source",
+    "assign",
     "automatic_regions",
     "cluster",
+    "colour_named",
     "match",
     "moment_weights",
     "read_masks",

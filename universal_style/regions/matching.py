@@ -63,7 +63,7 @@ class Region:
     @property
     def name(self) -> str:
         """The colour as designers write it."""
-        return "whole picture" if self.colour is None else _name(self.colour)
+        return "whole picture" if self.colour is None else colour_name(self.colour)
 
     def line(self) -> str:
         """Say in one line where the region's style comes from."""
@@ -72,6 +72,8 @@ class Region:
 
     def _said(self, index: int, source: Source) -> str:
         told = f" ({source.reason})" if source.reason else ""
+        if source.weight == 0:
+            return f"style {index}: not taken{told}"
         if source.style == KEEP:
             return f"style {index}: stays unstylised{told}"
         what = "whole picture" if source.style == WHOLE else "another region"
@@ -111,7 +113,8 @@ class Match:
         return {"regions": [_region_dict(region) for region in self.regions]}
 
 
-def _name(colour: Colour) -> str:
+def colour_name(colour: Colour) -> str:
+    """Write a colour as designers do."""
     return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
@@ -213,8 +216,8 @@ def _plan(content: LabelMap, style: LabelMap, present: Sequence[int], missing: s
         elif missing == "keep":
             plan[label] = (label, KEEP, faults[label])
         elif missing == "nearest" and matched:
-            near = _neighbour(content.labels, label, matched)
-            plan[label] = (near, near, f"{faults[label]}; joins {_name(content.colours[near])}")
+            near = neighbour(content.labels, label, matched)
+            plan[label] = (near, near, f"{faults[label]}; joins {colour_name(content.colours[near])}")
         else:
             plan[label] = (WHOLE, WHOLE, faults[label])
     return plan
@@ -235,7 +238,7 @@ def _fault(here: int, whole_here: int, there: int, whole_there: int) -> str:
     return ""
 
 
-def _neighbour(labels: NDArray[np.uint8], label: int, candidates: Sequence[int]) -> int:
+def neighbour(labels: NDArray[np.uint8], label: int, candidates: Sequence[int]) -> int:
     """Find the region with the longest border to a region, or else the one that lies nearest."""
     borders = np.zeros(256, np.int64)
     for one, other in ((labels[1:], labels[:-1]), (labels[:, 1:], labels[:, :-1])):

@@ -1,0 +1,80 @@
+"""One style per region: the user says which style each region of the content takes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from PIL import ImageColor
+
+from universal_style.errors import OptionError
+from universal_style.regions.label_map import Colour, LabelMap
+from universal_style.regions.matching import KEEP, MIN_PIXELS, WHOLE, Match, Region, Source, colour_name, neighbour
+
+NEAR = 60
+"""Euclidean distance of 8-bit RGB within which a colour that is named stands for a region's."""
+
+
+def colour_named(text: str) -> Colour:
+    """Read a colour such as red, #ff0000 or rgb(255, 0, 0).
+
+    Raises:
+        OptionError: it is none.
+    """
+    try:
+        red, green, blue, *_ = ImageColor.getrgb(text.strip())
+    except ValueError as error:
+        raise OptionError(f"{text!r} is not a colour; write for example red or #ff0000") from error
+    return red, green, blue
+
+
+def assign(content: LabelMap, colours: Sequence[Colour], missing: str, weights: Sequence[float]) -> Match:
+    """Give each region of the content the whole style whose colour it has.
+
+    Styles of one colour are mixed there by their weights. A region that no style names takes all styles by their
+    weights (`global`), what its neighbour takes (`nearest`), or nothing (`keep`).
+
+    Args:
+        content: with at least one colour.
+        colours: one for each style.
+        missing: of `MISSING`.
+        weights: one for each style, at least 0.
+
+    Raises:
+        OptionError: a colour is that of no region, or the weights of a region are all 0.
+    """
+    pixels = content.pixels
+    present = sorted((label for label in range(content.count) if pixels[label]), key=lambda label: -pixels[label])
+    labels = [_label_of(colour, content, present) for colour in colours]
+    taken = {label: [style for style, own in enumerate(labels) if own == label] for label in present}
+    regions = []
+    for label in present:
+        reason, styles, ground = "", taken[label], label if pixels[label] > MIN_PIXELS else WHOLE
+        if not styles and missing == "nearest":
+            ground = neighbour(content.labels, label, [other for other in present if taken[other]])
+            styles, reason = taken[ground], f"no style names it; joins {colour_name(content.colours[ground])}"
+        elif not styles:
+            reason = "no style names it"
+            styles = [] if missing == "keep" else list(range(len(colours)))
+        total = sum(weights[style] for style in styles)
+        if styles and total <= 0:
+            raise OptionError(f"the styles of region {colour_name(content.colours[label])} weigh nothing")
+        sources = tuple(
+            Source(ground, WHOLE, 0, weights[style] / total, reason)
+            if style in styles
+            else Source(ground, KEEP, 0, 0.0, reason)
+            for style in range(len(colours))
+        )
+        regions.append(Region(label, content.colours[label], pixels[label], sources))
+    return Match(tuple(regions))
+
+
+def _label_of(colour: Colour, content: LabelMap, present: Sequence[int]) -> int:
+    def distance(label: int) -> float:
+        return math.dist(colour, content.colours[label])
+
+    nearest = min(present, key=distance)
+    if distance(nearest) > NEAR:
+        names = ", ".join(colour_name(content.colours[label]) for label in present)
+        raise OptionError(f"no region of the content's mask has the colour {colour_name(colour)}; it has {names}")
+    return nearest
