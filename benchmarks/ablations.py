@@ -14,10 +14,10 @@ import torch
 from universal_style.comparison import Pair, compare
 from universal_style.contenders import Contender
 from universal_style.devices import keep_freed_memory
+from universal_style.folders import pictures_in
 from universal_style.images import Image
 from universal_style.metrics import edge_ssim
 from universal_style.sheets import captioned, sheet
-from universal_style.training.pictures import pictures_in
 
 SWEEPS = {
     "alpha": [f"wct,alpha={alpha}" for alpha in (0, 0.25, 0.5, 0.75, 1)],

@@ -20,9 +20,9 @@ from matplotlib.figure import Figure
 from universal_style.comparison import Pair, compare, ratios
 from universal_style.contenders import Contender
 from universal_style.devices import keep_freed_memory
+from universal_style.folders import pictures_in
 from universal_style.images import Image
 from universal_style.sheets import captioned, sheet
-from universal_style.training.pictures import pictures_in
 
 QUICK = ("wct", "photo-wct", "wct2")
 

@@ -13,11 +13,11 @@ import numpy as np
 
 from universal_style.contenders import Contender
 from universal_style.devices import keep_freed_memory
+from universal_style.folders import pictures_in
 from universal_style.images import Image
 from universal_style.metrics import psnr
 from universal_style.sheets import sheet
 from universal_style.stylizer import Stylizer
-from universal_style.training.pictures import pictures_in
 
 
 def main():

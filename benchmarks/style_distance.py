@@ -13,10 +13,10 @@ import numpy as np
 
 from universal_style.contenders import Contender, Judge, as_json, as_table, summary_of
 from universal_style.devices import keep_freed_memory
+from universal_style.folders import pictures_in
 from universal_style.images import Image
 from universal_style.sheets import sheet, white
 from universal_style.stylizer import Stylizer
-from universal_style.training.pictures import pictures_in
 
 
 def main():

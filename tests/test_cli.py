@@ -62,6 +62,18 @@ def test_a_saved_style_stands_for_a_picture(run, pictures):
     assert np.abs(a - b).max() <= 2
 
 
+def test_a_folder_of_pictures_is_one_style(run, pictures):
+    (pictures / "works").mkdir()
+    for name in ("cat.png", "ducks.jpg"):
+        shutil.copy(pictures / name, pictures / "works" / name)
+    assert run("style", "save", "works", "-o", "works.safetensors", "--dtype", "float32", "-q")[0] == 0
+    assert run("style", "save", "cat.png", "ducks.jpg", "-o", "both.safetensors", "--dtype", "float32", "-q")[0] == 0
+    assert (pictures / "works.safetensors").stat().st_size == (pictures / "both.safetensors").stat().st_size
+    (pictures / "empty").mkdir()
+    code, output = run("style", "save", "empty", "-o", "empty.safetensors")
+    assert (code, "no picture in empty" in output.err) == (1, True)
+
+
 def test_two_styles_with_weights(run, pictures):
     code, _ = run("transfer", "cat.png", "ducks.jpg", "cat.png", "-o", "out.png", "--style-weights", "0.7,0.3",
                   "--levels", "1")  # fmt: skip

@@ -112,6 +112,25 @@ def test_a_preset_stands_for_its_picture(stylizer, cat, ducks, tmp_path):
         assert np.abs(result - expected).max() <= 2
 
 
+def test_a_preset_keeps_every_bit(stylizer, ducks, tmp_path):
+    seen = stylizer.observe(ducks)
+    seen.save(tmp_path / "ducks.safetensors")
+    read = Style.load(tmp_path / "ducks.safetensors")
+    assert read.moments.keys() == seen.moments.keys()
+    for key, moments in seen.moments.items():
+        assert torch.equal(read.moments[key].mean, moments.mean)
+        assert torch.equal(read.moments[key].scatter, moments.scatter)
+        assert torch.equal(read.moments[key].count, moments.count)
+    assert (tmp_path / "ducks.safetensors").stat().st_size < 8 * 2**20
+
+
+def test_a_preset_of_another_encoder_is_refused(stylizer, ducks, tmp_path, monkeypatch):
+    stylizer.observe(ducks).save(tmp_path / "ducks.safetensors")
+    monkeypatch.setattr("universal_style.styles.encoder_digest", lambda: "other")
+    with pytest.raises(InputError, match="was made with another encoder"):
+        Style.load(tmp_path / "ducks.safetensors")
+
+
 def test_pictures_observed_together_are_one_style(stylizer, cat, ducks):
     ducks = ducks.resize((112, 80))  # multiples of the stride, so that nothing is grown
     together = stylizer.observe(cat, ducks).moments["max/relu2_1"]

@@ -8,6 +8,7 @@ from torch.nn.utils import parametrize
 
 from universal_style.demo import PICTURES
 from universal_style.errors import CheckpointError, InputError, OptionError
+from universal_style.folders import pictures_in
 from universal_style.images import Image
 from universal_style.networks.checkpoints import (
     bundled_folder,
@@ -27,7 +28,7 @@ from universal_style.training.coordinates import (
 )
 from universal_style.training.loop import Recipe, Report, TrainingState, mean_psnr, train_decoder
 from universal_style.training.objective import Objective, Weights
-from universal_style.training.pictures import Batches, as_pixels, pictures_in, random_crop
+from universal_style.training.pictures import Batches, as_pixels, random_crop
 from universal_style.training.rounding import compensated, rounded
 from universal_style.training.run import Plan, edited_levels, run
 from universal_style.training.warm_start import regression_warm_start, widened

@@ -415,7 +415,10 @@ def grid(
 
 @style_app.command("save")
 def style_save(
-    pictures: Annotated[list[Path], typer.Argument(help="Pictures that are one style together.", metavar="IMAGE...")],
+    pictures: Annotated[
+        list[Path],
+        typer.Argument(help="Pictures, folders of them, presets: one style together.", metavar="IMAGE..."),
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The preset to write, .safetensors.")],
     style_size: Annotated[int | None, typer.Option(help="Long side at which the pictures are seen.")] = None,
     device: Device = DeviceName.AUTO,
@@ -423,7 +426,9 @@ def style_save(
     quiet: Quiet = False,
 ) -> None:
     """Keep a style in a preset file, which stands wherever a style picture does."""
+    from universal_style.folders import pictures_in
     from universal_style.images import check_writable
+    from universal_style.styles import Style
     from universal_style.stylizer import Stylizer
 
     if output.suffix != ".safetensors":
@@ -431,11 +436,14 @@ def style_save(
     check_writable(output)
     with _progress(quiet) as show:
         stylizer = Stylizer(device=device.value, dtype=dtype.value)
-        seen = []
-        for number, picture in enumerate(pictures):
-            show(f"observing {picture.name}", number, len(pictures))
-            seen.append(stylizer.observe(picture, style_size=style_size))
-        seen[0].merge(*seen[1:]).save(output)
+        found = [file for given in pictures for file in (pictures_in(given) if given.is_dir() else [given])]
+        style: Style | None = None
+        for number, picture in enumerate(found):
+            show(f"observing {picture.name}", number, len(found))
+            seen = stylizer.observe(picture, style_size=style_size)
+            style = seen if style is None else style.merge(seen)
+        assert style is not None  # a folder without pictures is refused
+        style.save(output)
     if not quiet:
         console.print(f"{output}  {output.stat().st_size / 2**20:.1f} MiB", highlight=False)
 

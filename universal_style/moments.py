@@ -62,6 +62,7 @@ class Moments:
         mean_left = (centred @ shares) / count  # what rounding left of the mean
         scatter = (centred * shares) @ centred.T
         count, mean, mean_left, scatter = (part.to(home).double() for part in (count, mean, mean_left, scatter))
+        scatter = (scatter + scatter.T) / 2  # a product of matrices is symmetric but for rounding
         return cls(count, mean + mean_left, scatter - count * torch.outer(mean_left, mean_left))
 
     @property

@@ -19,14 +19,14 @@ from universal_style.drivers.whole import grown, observe
 from universal_style.errors import InputError, OutputError
 from universal_style.images import Image, Source
 from universal_style.moments import Moments, merge_all
-from universal_style.networks.checkpoints import bundled_folder, load_encoder
+from universal_style.networks.checkpoints import bundled_folder, encoder_digest, load_encoder
 from universal_style.networks.pooling import HaarSumPooling, NearestPooling
 from universal_style.networks.stage import Ascent, Site, Walker, to_precision
 from universal_style.networks.vgg import LEVELS, Encoder, stride_at
 from universal_style.regions import LabelMap
 
 PRESET_KIND = "universal-style preset"
-PRESET_VERSION = "2"
+PRESET_VERSION = "3"
 
 
 STYLE_LONG_SIDE = 1024
@@ -41,6 +41,12 @@ def scaled_style(image: Image, style_size: int | None) -> Image:
 def every_ascent(encoder: Encoder) -> list[Walker]:
     """Give the walks that see what any method needs: to relu5_1 by maxima, to relu4_1 by Haar averages."""
     return [Ascent(encoder, NearestPooling(), 5), Ascent(encoder, HaarSumPooling(), 4)]
+
+
+def upper(channels: int) -> tuple[Tensor, Tensor]:
+    """Index the upper triangle of a symmetric matrix: half the numbers say all."""
+    rows, columns = torch.triu_indices(channels, channels)
+    return rows, columns
 
 
 @dataclass(frozen=True)
@@ -143,8 +149,13 @@ class Style:
         for site, moments in self.moments.items():
             tensors[f"{site}.count"] = moments.count.cpu()
             tensors[f"{site}.mean"] = moments.mean.cpu()
-            tensors[f"{site}.scatter"] = moments.scatter.float().cpu()
-        metadata = {"kind": PRESET_KIND, "version": PRESET_VERSION, "name": self.name}
+            tensors[f"{site}.scatter"] = moments.scatter.cpu()[upper(moments.channels)]
+        metadata = {
+            "kind": PRESET_KIND,
+            "version": PRESET_VERSION,
+            "encoder": encoder_digest(),
+            "name": self.name,
+        }
         try:
             with replacing(path) as temporary:
                 save_file(tensors, temporary, metadata)
@@ -169,10 +180,17 @@ class Style:
             raise InputError(f"{path} is not a readable preset ({error}); make it anew") from error
         if metadata.get("kind") != PRESET_KIND or metadata.get("version") != PRESET_VERSION:
             raise InputError(f"{path} is not a preset of this version; make it anew: universal-style style save")
+        if metadata.get("encoder") != encoder_digest():
+            raise InputError(f"{path} was made with another encoder; make it anew: universal-style style save")
         moments = {}
         for site in sorted({key.split(".")[0] for key in tensors}):
-            count, mean, scatter = (tensors[f"{site}.{part}"].double() for part in ("count", "mean", "scatter"))
+            try:
+                count, mean, half = (tensors[f"{site}.{part}"].double() for part in ("count", "mean", "scatter"))
+                scatter = mean.new_zeros(len(mean), len(mean))
+                scatter[upper(len(mean))] = half
+            except (KeyError, RuntimeError, TypeError) as error:
+                raise InputError(f"{path} does not hold the moments of {site}; make it anew") from error
             if not all(torch.isfinite(t).all() for t in (count, mean, scatter)):
                 raise InputError(f"{path} holds numbers that are not finite; make it anew")
-            moments[site] = Moments(count, mean, scatter)
+            moments[site] = Moments(count, mean, scatter + scatter.triu(1).T)
         return cls(moments, metadata.get("name", path.stem))

@@ -45,6 +45,18 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def encoder_digest() -> str:
+    """Give the SHA-256 of the bundled encoder as it is listed: what names the features that a preset holds.
+
+    Raises:
+        CheckpointError: it is not listed.
+    """
+    listed = _read_sums(bundled_folder()).get(f"{ENCODER}.safetensors")
+    if listed is None:
+        raise CheckpointError(f"{ENCODER} is not listed in {bundled_folder() / SUMS}; reinstall the package")
+    return listed
+
+
 def listed_names(folder: Path) -> list[str]:
     """Name the checkpoints that a folder lists in `SHA256SUMS`, without their suffix."""
     return sorted(file.removesuffix(".safetensors") for file in _read_sums(folder))

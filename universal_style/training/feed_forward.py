@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 from universal_style.atomic import replacing
 from universal_style.devices import Backend, backend_named
 from universal_style.errors import CheckpointError, OptionError
+from universal_style.folders import pictures_in
 from universal_style.images import Image, check_writable
 from universal_style.networks.checkpoints import bundled_folder, load_encoder
 from universal_style.networks.feed_forward import TransformNet, save_net
@@ -26,7 +27,7 @@ from universal_style.networks.pooling import NearestPooling
 from universal_style.reference.losses import ContentTerm, Energy, StyleTerm, squared_norms
 from universal_style.styles import Style, scaled_style
 from universal_style.training.loop import Report
-from universal_style.training.pictures import Batches, as_pixels, pictures_in
+from universal_style.training.pictures import Batches, as_pixels
 
 STYLE_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
 CONTENT_LAYER = "relu3_3"

@@ -17,25 +17,8 @@ from torch.utils.data import Dataset
 
 from universal_style.errors import InputError
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"})
 SMALLEST_SCALE = 0.7
 """A picture is shrunk at random by up to this factor before the crop, where the crop still fits."""
-
-
-def pictures_in(*folders: Path) -> list[Path]:
-    """List the picture files under folders, sorted.
-
-    Raises:
-        InputError: a folder is missing or none holds a picture.
-    """
-    for folder in folders:
-        if not folder.is_dir():
-            raise InputError(f"{folder} is not a folder; training needs folders of pictures")
-    found = sorted(p for folder in folders for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
-    if not found:
-        names = ", ".join(str(f) for f in folders)
-        raise InputError(f"no picture in {names}; training needs files such as .jpg or .png")
-    return found
 
 
 def read_rgb(path: Path) -> Pillow.Image:

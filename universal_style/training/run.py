@@ -14,6 +14,7 @@ from torch import Tensor
 from universal_style.devices import Backend, backend_named
 from universal_style.drivers.whole import grown
 from universal_style.errors import OptionError
+from universal_style.folders import pictures_in
 from universal_style.images import Image
 from universal_style.methods import CLOSED_FORMS
 from universal_style.names import looked_up
@@ -23,7 +24,7 @@ from universal_style.networks.pooling import POOLINGS, HaarSumPooling, Pooling
 from universal_style.networks.vgg import LEVELS, stride_at
 from universal_style.training.export import CARD, CURVES, draw_curves, export_decoder, write_card
 from universal_style.training.loop import Recipe, Report, TrainingState, train_decoder
-from universal_style.training.pictures import Batches, as_pixels, pictures_in
+from universal_style.training.pictures import Batches, as_pixels
 from universal_style.training.warm_start import widened
 
 HELD_OUT_LONG_SIDE = 512
