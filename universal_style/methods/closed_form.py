@@ -231,9 +231,9 @@ CLOSED_FORMS: dict[str, ClosedForm] = {
         ClosedForm(
             name="photo-wct",
             pooling=IndexPooling(),
-            levels=(3, 2, 1),
-            usual_levels=(3, 2, 1),
-            strengths={3: 1.0, 2: 1.0, 1: 1.0},
+            levels=(4, 3, 2, 1),
+            usual_levels=(4, 3, 2, 1),
+            strengths={4: 1.0, 3: 1.0, 2: 1.0, 1: 1.0},
             places=("encoder",),
             usual_places=("encoder",),
             arrangement=cascade,
