@@ -17,14 +17,21 @@ from torch.profiler import ProfilerActivity, profile
 from universal_style.devices import keep_freed_memory, peak_memory
 from universal_style.stylizer import Stylizer
 
-PROFILED = 10
+WARMING, PROFILED = 10, 10
 CONVOLUTIONS = ("convolution", "mkldnn", "cudnn", "onednn")
 
 
 def shares(stylizer, pair, options):
-    """Profile a few iterations; give the share of time in convolutions and that of every other operator."""
-    with profile(activities=[ProfilerActivity.CPU]) as measured:
-        stylizer.run(*pair, **(options | {"iterations": PROFILED}))
+    """Profile some iterations, memory warmed up; give the share of time in convolutions and of every other operator."""
+    measured = profile(activities=[ProfilerActivity.CPU])
+
+    def told(step, done, total):
+        if f"iteration {WARMING} of" in step:
+            measured.start()
+        if f"iteration {WARMING + PROFILED} of" in step:
+            measured.stop()
+
+    stylizer.run(*pair, progress=told, **(options | {"iterations": WARMING + PROFILED}))
     times = {event.key: event.self_cpu_time_total for event in measured.key_averages()}
     total = sum(times.values())
     others = {key: time / total for key, time in times.items() if not any(name in key for name in CONVOLUTIONS)}

@@ -4,6 +4,7 @@ import torch
 from PIL import Image as Pillow
 from torchvision.models import vgg19
 
+from universal_style.drivers.whole import drive
 from universal_style.errors import InputError, OptionError, UniversalStyleError
 from universal_style.images import Image
 from universal_style.methods import method_named
@@ -16,9 +17,11 @@ from universal_style.reference.descent import LBFGS, OPTIMIZERS, Adam, descend
 from universal_style.reference.losses import (
     ContentTerm,
     Energy,
+    GramAim,
+    RegionWeights,
     StyleTerm,
+    columns_of,
     photorealism,
-    second_moments,
     total_variation,
 )
 from universal_style.request import Request
@@ -61,33 +64,67 @@ def stripes(*shape):
 
 
 def test_the_gram_of_one_region_is_that_of_all_columns():
-    features = random(2, 3, 6, 7)
-    grams = second_moments(features, torch.ones(1, 5, 7))
-    columns = features[:, :, :5].flatten(2)
-    torch.testing.assert_close(grams[:, 0], columns @ columns.mT / 35)
+    columns = columns_of(random(2, 3, 6, 7), 5, 7)
+    assert columns.shape == (2, 35, 3)
+    gram = RegionWeights.of(torch.ones(5, 7)).second_moment(columns[1])
+    torch.testing.assert_close(gram, columns[1].T @ columns[1] / 35)
+    torch.testing.assert_close(columns[0, 8], random(2, 3, 6, 7)[0, :, 1, 1])
 
 
 def test_the_grams_of_regions_add_up_to_that_of_all_columns():
-    features, shares = random(1, 3, 6, 8), stripes(6, 8)
-    grams = second_moments(features, shares)[0]
+    columns, shares = columns_of(random(1, 3, 6, 8), 6, 8)[0], stripes(6, 8)
+    grams = [RegionWeights.of(share).second_moment(columns) for share in shares]
     areas = shares.sum(dim=(1, 2)).double()
-    whole = second_moments(features, torch.ones(1, 6, 8))[0, 0]
-    torch.testing.assert_close((grams * areas[:, None, None]).sum(dim=0) / 48, whole)
+    whole = RegionWeights.of(torch.ones(6, 8)).second_moment(columns)
+    torch.testing.assert_close(sum(g * a for g, a in zip(grams, areas, strict=True)) / 48, whole)
 
 
-def style_term(features):
-    return StyleTerm(0.7, stripes(6, 8), torch.tensor([0.5, 0.4]), random(2, 3, 3), random(2))(features)
+def style_term(shares, rows, columns):
+    aims = [
+        GramAim(RegionWeights.of(share), 0.4, gram, torch.tensor(0.5))
+        for share, gram in zip(shares, (g + g.T for g in random(2, 3, 3)), strict=False)
+    ]
+    return StyleTerm(0.7, rows, columns, aims)
+
+
+def by_regions(features):
+    passed, loss = style_term(stripes(6, 8), 6, 8).tap(features)
+    return passed * 2, loss
+
+
+def as_a_whole(features):
+    passed, loss = style_term(torch.ones(1, 6, 8), 6, 8).tap(features)
+    return passed.square(), loss
+
+
+def of_grown_features(features):
+    return style_term(stripes(5, 7), 5, 7).tap(features)
+
+
+def of_grown_features_as_a_whole(features):
+    return style_term(torch.ones(1, 5, 7), 5, 7).tap(features.contiguous(memory_format=torch.channels_last))
 
 
 def content_term(features):
-    return ContentTerm(0.3, random(1, 3, 6, 8).flip(3))(features)
+    return ContentTerm(0.3, random(1, 3, 6, 8).flip(3)).tap(features)[1]
 
 
 def realism(features):
     return photorealism(features, Affinity.of(random(3, 6, 8).float(), 1e-3))
 
 
-@pytest.mark.parametrize("loss", [style_term, content_term, total_variation, realism])
+LOSSES = [
+    by_regions,
+    as_a_whole,
+    of_grown_features,
+    of_grown_features_as_a_whole,
+    content_term,
+    total_variation,
+    realism,
+]
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.__name__)
 def test_the_gradient_of_a_loss_is_that_of_finite_differences(loss):
     assert torch.autograd.gradcheck(loss, random(1, 3, 6, 8).requires_grad_())
 
@@ -95,8 +132,9 @@ def test_the_gradient_of_a_loss_is_that_of_finite_differences(loss):
 def test_the_gradient_through_the_encoder_is_that_of_finite_differences(encoder):
     doubled = load_encoder(bundled_folder())[0].double()
     layers = Layers(doubled, AveragePooling(), frozenset({"relu2_1", "relu2_2"}))
-    shares = torch.ones(1, 8, 8)
-    style = {layers.site("relu2_1"): StyleTerm(1.0, shares, torch.ones(1), random(1, 128, 128), torch.ones(1))}
+    wanted = random(128, 128)
+    aim = GramAim(RegionWeights.of(torch.ones(8, 8)), 1.0, wanted + wanted.T, torch.tensor(1.0))
+    style = {layers.site("relu2_1"): StyleTerm(1.0, 8, 8, [aim])}
     content = {layers.site("relu2_2"): ContentTerm(1.0, random(1, 128, 8, 8))}
     affinity = Affinity.of(random(3, 16, 16).float(), 1e-2)
     energy = Energy(layers, style, content, 0.1, affinity, 0.1)
@@ -139,9 +177,26 @@ def test_flat_pictures_have_no_variation():
 # Layers
 
 
+def keeper(seen):
+    def keep(site, features):
+        seen[site.key] = features
+        return features
+
+    return keep
+
+
+def test_a_walk_over_layers_goes_on_with_what_it_is_sent(encoder):
+    layers, seen = Layers(encoder, NearestPooling(), frozenset({"relu1_1", "relu1_2", "relu2_1"})), {}
+    drive(
+        layers.walk(torch.rand(1, 3, 16, 16)), lambda site, f: seen.setdefault(site.name, f * (site.name == "relu1_2"))
+    )
+    assert float(seen["relu1_2"].max()) == float(encoder.blocks[1].conv1_2.bias.relu().max())  # from zeros
+
+
 def test_layers_give_what_the_ascent_gives(encoder, small):
     pixels = Image.of(small[0]).tensor()
-    seen = {site.key: f for site, f in Layers(encoder, NearestPooling(), frozenset(layer_names())).see(pixels)}
+    seen = {}
+    drive(Layers(encoder, NearestPooling(), frozenset(layer_names())).walk(pixels), keeper(seen))
     assert list(seen) == [f"max/{name}" for name in layer_names()]
     for level, features in encoder.ascend(pixels, NearestPooling()):
         assert torch.equal(seen[f"max/relu{level}_1"], features)
@@ -157,8 +212,9 @@ def test_an_encoder_of_torchvision_gives_its_features_away_from_the_border():
     with torch.no_grad():
         expected = network[:11]((pixels - mean) / deviation).relu()  # conv3_1
     layers = Layers(encoder, NearestPooling(), frozenset({"relu3_1"}))
-    ((site, features),) = layers.see(pixels)
-    assert site.key == "torchvision-max/relu3_1"
+    seen = {}
+    drive(layers.walk(pixels), keeper(seen))
+    features = seen["torchvision-max/relu3_1"]
     inner = slice(6, -6)
     torch.testing.assert_close(
         features[:, :, inner, inner], expected[:, :, inner, inner], rtol=1e-3, atol=1e-5 * float(expected.max())

@@ -61,7 +61,7 @@ def carry(stage: Stage, pixels: Float[Tensor, "1 3 h w"], fit: Fit, regions: Lab
             edited += _stretched(share, given) * chosen(given)
         return edited.to(features.dtype)
 
-    return _drive(stage.walk(grown(pixels, stage.stride)), edit)[:, :, :height, :width]
+    return drive(stage.walk(grown(pixels, stage.stride)), edit)[:, :, :height, :width]
 
 
 @torch.inference_mode()
@@ -74,7 +74,7 @@ def observe(walk: Walk, regions: LabelMap) -> list[dict[str, Moments]]:
             known[site.key] = moments
         return features
 
-    _drive(walk, edit)
+    drive(walk, edit)
     return seen
 
 
@@ -88,7 +88,8 @@ def _stretched(share: Float[Tensor, "rows columns"], features: Float[Tensor, "1 
     return functional.pad(share[None, None], (0, right, 0, below), mode="replicate")[0, 0]
 
 
-def _drive(walk: Walk, edit: Callable[[Site, Tensor], Tensor]) -> Tensor:
+def drive(walk: Walk, edit: Callable[[Site, Tensor], Tensor]) -> Tensor:
+    """Take a walk, sending back at each site what an edit makes of the features; give what the walk returns."""
     try:
         site, features = next(walk)
         while True:

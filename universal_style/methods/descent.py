@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from universal_style.drivers.fit import Aim
-from universal_style.drivers.whole import grown
+from universal_style.drivers.whole import drive, grown
 from universal_style.errors import InputError
 from universal_style.images import Image
 from universal_style.methods.kinds import Carried, Task
@@ -22,8 +22,16 @@ from universal_style.networks.layers import Layers
 from universal_style.networks.pooling import Pooling
 from universal_style.networks.stage import Site
 from universal_style.reference.descent import Optimizer, descend
-from universal_style.reference.losses import ContentTerm, Energy, StyleTerm, second_moments, squared_norms
-from universal_style.regions import moment_weights
+from universal_style.reference.losses import (
+    ContentTerm,
+    Energy,
+    GramAim,
+    RegionWeights,
+    StyleTerm,
+    columns_of,
+    squared_norm,
+)
+from universal_style.regions import LabelMap, moment_weights
 from universal_style.smoothing.affinity import EPSILON, SMALLEST_SIDE, Affinity
 from universal_style.subjects import Loaded, Subject, aims_of
 
@@ -119,6 +127,22 @@ class Descent:
         assert pixels is not None  # there is at least one phase of at least one iteration
         return Carried(pixels, [loaded.encoder_checkpoint] if self.encoder == "bundled" else [], trace)
 
+    def _style_term(
+        self, site: Site, features: Tensor, regions: LabelMap, aims: Mapping[int, Sequence[Aim]]
+    ) -> StyleTerm:
+        """Aim each region of a layer at the Gram matrix that it should have."""
+        rows, columns = -(-regions.height // site.stride), -(-regions.width // site.stride)
+        shares = moment_weights(regions.coverage(site.stride, rows, columns)).to(features.device)
+        seen, pixels = columns_of(features, rows, columns)[0], regions.pixels
+        grams = []
+        for label, own in aims.items():
+            region = RegionWeights.of(shares[label])
+            wanted = gram_wanted(own, site).to(seen.device, seen.dtype)
+            # A flat style's Gram is small beside the content's; distances relative to it alone would drown all.
+            norm = torch.maximum(squared_norm(wanted), squared_norm(region.second_moment(seen)))
+            grams.append(GramAim(region, pixels[label] / regions.labels.size, wanted, norm))
+        return StyleTerm(self.style_layers[site.name], rows, columns, grams)
+
     def _layers(self, loaded: Loaded) -> Layers:
         encoder = loaded.encoder if self.encoder == "bundled" else loaded.torchvision_encoder
         return Layers(encoder, self.pooling, frozenset({*self.style_layers, *self.content_layers}))
@@ -150,22 +174,17 @@ class Descent:
         aims = aims_of(regions, task.matched, observed)
         pixels = regions.pixels
         styled = [label for label in range(regions.count) if aims[label] and pixels[label]]
-        areas = torch.tensor([pixels[label] / regions.labels.size for label in styled], device=content.device)
         style, kept = {}, {}
+
+        def look(site: Site, features: Tensor) -> Tensor:
+            if site.name in self.content_layers:
+                kept[site] = ContentTerm(self.content_weight * self.content_layers[site.name], features.float())
+            if site in sites and styled:
+                style[site] = self._style_term(site, features, regions, {label: aims[label] for label in styled})
+            return features
+
         with torch.no_grad():
-            for site, features in layers.see(grown(content, layers.stride)):
-                if site.name in self.content_layers:
-                    weight = self.content_weight * self.content_layers[site.name]
-                    kept[site] = ContentTerm(weight, features.float())
-                if site in sites and styled:
-                    rows, columns = -(-height // site.stride), -(-width // site.stride)
-                    shares = moment_weights(regions.coverage(site.stride, rows, columns))[styled].to(content.device)
-                    wanted = torch.stack([gram_wanted(aims[label], site) for label in styled])
-                    wanted = wanted.to(content.device, torch.float32)
-                    # A flat style's Gram is small beside the content's; distances relative to it alone would drown all.
-                    own = second_moments(features, shares)[0]
-                    norms = torch.maximum(squared_norms(wanted), squared_norms(own))
-                    style[site] = StyleTerm(self.style_layers[site.name], shares, areas, wanted, norms)
+            drive(layers.walk(grown(content, layers.stride)), look)
         affinity = None
         if phase.photorealism_weight and min(height, width) >= SMALLEST_SIDE:
             affinity = Affinity.of(content[0].contiguous(), EPSILON)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from jaxtyping import Float
@@ -48,22 +47,21 @@ class Layers:
         """Picture sizes must be multiples of this, in pixels."""
         return self.site(self.deepest).stride
 
-    def see(self, pixels: Float[Tensor, "n 3 h w"]) -> Iterator[tuple[Site, Tensor]]:
-        """Yield the site and features of each layer, in order."""
+    def walk(self, pixels: Float[Tensor, "n 3 h w"]) -> Walk:
+        """Offer each layer in order, and go on with what is sent back."""
         features, deepest = pixels, self.deepest
         for block in self.encoder.blocks:
-            for name, output in block.layers(features, self.pooling):
+            layers = block.layers(features, self.pooling)
+            name, features = next(layers)
+            while True:
                 if name in self.names:
-                    yield self.site(name), output
+                    features = yield self.site(name), features
                 if name == deepest:
-                    return
-            features = output
-
-    def walk(self, pixels: Float[Tensor, "1 3 h w"]) -> Walk:
-        """Offer the same to an observer; what is sent back is not gone on with."""
-        features = pixels
-        for site, features in self.see(pixels):
-            yield site, features
+                    return features
+                try:
+                    name, features = layers.send(features)
+                except StopIteration:
+                    break
         return features
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import cast
 
 import torch
@@ -107,11 +107,13 @@ class EncoderBlock(nn.Module):
 
     def layers(
         self, features: Float[Tensor, "n c h w"], pooling: Pooling
-    ) -> Iterator[tuple[str, Float[Tensor, "n d g v"]]]:
-        """Yield (name, output) of every layer after its ReLU: `relu1_2` before the pooling, `relu2_1` after it."""
+    ) -> Generator[tuple[str, Tensor], Tensor, None]:
+        """Yield (name, output) of every layer after its ReLU, `relu1_2` before the pooling and `relu2_1` after it.
+
+        It is sent the features to go on with.
+        """
         for name in self.before_pooling:
-            features = convolution(self, name)(features).relu_()
-            yield _activation(name), features
+            features = yield _activation(name), convolution(self, name)(features).relu_()
         if self.level > 1:
             features, _ = pooling.down(features)
         yield _activation(self.after_pooling), convolution(self, self.after_pooling)(features).relu_()

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
-from universal_style.drivers.whole import grown
+from universal_style.drivers.whole import drive, grown
 from universal_style.networks.layers import Layers
 from universal_style.networks.stage import Site
 from universal_style.smoothing.affinity import Affinity
@@ -26,32 +26,72 @@ def relative_error(given: Tensor, wanted: Tensor) -> Tensor:
     return share
 
 
-def second_moments(
-    features: Float[Tensor, "n c g v"], shares: Float[Tensor, "k rows columns"]
-) -> Float[Tensor, "n k c c"]:
-    """Give the mean of x xᵀ over the columns of each region: its Gram matrix over its number of columns.
+def columns_of(features: Float[Tensor, "n c g v"], rows: int, columns: int) -> Float[Tensor, "n m c"]:
+    """Lay the feature columns of the picture itself out as rows, in float32 or better; a view where it can be."""
+    inside = features[:, :, :rows, :columns].permute(0, 2, 3, 1)  # channels last in memory as they are
+    inside = inside.reshape(len(features), rows * columns, -1)  # (n, rows, columns, c) -> (n, m, c)
+    return inside.to(torch.promote_types(inside.dtype, torch.float32))
 
-    Args:
-        features: may reach beyond the picture at the lower and right end.
-        shares: weight of each column of the picture in each region; a region's must not all be 0.
+
+@dataclass(frozen=True)
+class RegionWeights:
+    """Which columns of a layer a region counts, and how much: weights that sum to 1.
+
+    Attributes:
+        touched: places of the columns that count at all; None for all alike, without a mask.
+        weights: of those columns.
     """
-    _, rows, columns = shares.shape
-    inside = features[:, :, :rows, :columns].flatten(2)  # (n, c, g, v) -> (n, c, m)
-    inside = inside.to(torch.promote_types(inside.dtype, torch.float32))
-    weights = (shares / shares.sum(dim=(1, 2), keepdim=True)).flatten(1).to(inside.dtype)  # (k, m)
-    if len(weights) == 1 and bool((shares == shares.flatten()[0]).all()):
-        return (inside @ inside.mT / inside.shape[2])[:, None]
-    grams = []
-    for own in weights:
-        (touched,) = own.nonzero(as_tuple=True)  # regions hardly overlap: all together cost little more than one
-        columns = inside[:, :, touched] * own[touched].sqrt()
-        grams.append(columns @ columns.mT)
-    return torch.stack(grams, dim=1)
+
+    touched: Int64[Tensor, " t"] | None
+    weights: Float[Tensor, " t"]
+
+    @classmethod
+    def of(cls, shares: Float[Tensor, "rows columns"]) -> RegionWeights:
+        """Scale the shares of a region, which are not all 0."""
+        flat = shares.flatten()  # (rows, columns) -> (m,)
+        if bool((flat == flat[0]).all()):
+            return cls(None, torch.full_like(flat, 1 / len(flat)))
+        (touched,) = flat.nonzero(as_tuple=True)
+        return cls(touched, flat[touched] / flat.sum())
+
+    def second_moment(self, columns: Float[Tensor, "m c"]) -> Float[Tensor, "c c"]:
+        """Give the mean of x xᵀ: the region's Gram matrix over its number of columns."""
+        if self.touched is None:
+            return columns.T @ columns / len(columns)
+        chosen = columns[self.touched] * self.weights.to(columns.dtype).sqrt()[:, None]
+        return chosen.T @ chosen
+
+    def add_product(
+        self, sums: Float[Tensor, "m c"], columns: Float[Tensor, "m c"], matrix: Float[Tensor, "c c"]
+    ) -> None:
+        """Add weight · matrix · x to the sum of each column x, in place."""
+        if self.touched is None:
+            sums.addmm_(columns, matrix, alpha=1 / len(columns))
+            return
+        weights = self.weights.to(columns.dtype)[:, None]
+        sums.index_add_(0, self.touched, (columns[self.touched] * weights) @ matrix)
 
 
-def squared_norms(grams: Float[Tensor, "k c c"]) -> Float[Tensor, " k"]:
-    """Give the squared Frobenius norm of each Gram matrix."""
-    return grams.square().sum(dim=(1, 2))
+def squared_norm(gram: Float[Tensor, "c c"]) -> Float[Tensor, ""]:
+    """Give the squared Frobenius norm of a Gram matrix."""
+    return gram.square().sum()
+
+
+@dataclass(frozen=True)
+class GramAim:
+    """What one region of a layer should look like.
+
+    Attributes:
+        region: the columns that count.
+        share: what the region counts beside the others; at most 1 together.
+        gram: the Gram matrix that is wanted.
+        norm: squared norm that the squared distance is relative to.
+    """
+
+    region: RegionWeights
+    share: float
+    gram: Float[Tensor, "c c"]
+    norm: Float[Tensor, ""]
 
 
 @dataclass(frozen=True)
@@ -64,23 +104,60 @@ class StyleTerm:
 
     Attributes:
         weight: of the layer.
-        shares: weight of each column in each region.
-        areas: what each region counts, at most 1 together.
-        aims: the Gram matrix wanted in each region.
-        norms: squared norm that the squared distance in each region is relative to.
+        rows: of columns that lie over the picture …
+        columns: … and how many in each.
+        aims: one for each region.
     """
 
     weight: float
-    shares: Float[Tensor, "k rows columns"]
-    areas: Float[Tensor, " k"]
-    aims: Float[Tensor, "k c c"]
-    norms: Float[Tensor, " k"]
+    rows: int
+    columns: int
+    aims: Sequence[GramAim]
 
-    def __call__(self, features: Float[Tensor, "n c g v"]) -> Float[Tensor, ""]:
-        """Average over the pictures of a batch."""
-        gaps = second_moments(features, self.shares) - self.aims
-        distances = gaps.square().sum(dim=(2, 3)) / self.norms.clamp(min=TINY)
-        return self.weight * (self.areas * distances).sum(dim=1).mean()
+    def tap(self, features: Float[Tensor, "n c g v"]) -> tuple[Float[Tensor, "n c g v"], Float[Tensor, ""]]:
+        """Give the features to go on with, and the loss, averaged over the pictures of a batch."""
+        passed, loss = _Tap.apply(features, self)
+        return passed, loss
+
+
+class _Tap(torch.autograd.Function):
+    """Passes features on and takes a style loss off them.
+
+    Its gradient 4 w a / n (G - A) x is added onto the one that comes back from the deeper layers in one product, where
+    automatic differentiation would make two products and a sum, and lay them out another way in memory.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, term: StyleTerm) -> tuple[Tensor, Tensor]:
+        seen = columns_of(features, term.rows, term.columns)
+        loss, matrices = seen.new_zeros(()), []
+        for picture in seen:
+            for aim in term.aims:
+                gap = aim.region.second_moment(picture) - aim.gram
+                scale = term.weight * aim.share / (len(seen) * aim.norm.clamp(min=TINY))
+                loss = loss + scale * gap.square().sum()
+                matrices.append(4 * scale * gap)
+        ctx.term, ctx.matrices = term, matrices
+        ctx.save_for_backward(features)
+        # Detached, not viewed: a view of one picture forgets that its channels come last, and every layer would copy.
+        return features.detach(), loss.to(seen.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        (features,) = ctx.saved_tensors
+        term: StyleTerm = ctx.term
+        seen = columns_of(features, term.rows, term.columns)
+        passed, of_loss = grads
+        total = passed.to(seen.dtype, memory_format=torch.channels_last, copy=True)
+        inside = total[:, :, : term.rows, : term.columns].permute(0, 2, 3, 1)
+        sums = inside.reshape(seen.shape)  # (n, rows, columns, c) -> (n, m, c): a view unless the features were grown
+        matrices = iter(ctx.matrices)
+        for picture, own in zip(seen, sums, strict=True):
+            for aim in term.aims:
+                aim.region.add_product(own, picture, of_loss.to(seen.dtype) * next(matrices).to(seen.dtype))
+        if sums.data_ptr() != inside.data_ptr():
+            inside.copy_(sums.reshape(inside.shape))
+        return total.to(features.dtype), None
 
 
 @dataclass(frozen=True)
@@ -98,8 +175,9 @@ class ContentTerm:
     weight: float
     aims: Float[Tensor, "n c g v"]
 
-    def __call__(self, features: Float[Tensor, "n c g v"]) -> Float[Tensor, ""]:
-        return self.weight * relative_error(features, self.aims)
+    def tap(self, features: Float[Tensor, "n c g v"]) -> tuple[Float[Tensor, "n c g v"], Float[Tensor, ""]]:
+        """Give the features to go on with, and the loss."""
+        return features, self.weight * relative_error(features, self.aims)
 
 
 def total_variation(pixels: Float[Tensor, "n 3 h w"]) -> Float[Tensor, ""]:
@@ -161,12 +239,18 @@ class Energy:
 
     def __call__(self, pixels: Float[Tensor, "n 3 h w"]) -> dict[str, Tensor]:
         """Give the weighted terms; their sum is what is minimised."""
-        style, content = [], []
-        for site, features in self.layers.see(grown(pixels, self.layers.stride)):
-            if site in self.style:
-                style.append(self.style[site](features))
-            if site in self.content:
-                content.append(self.content[site](features))
+        style: list[Tensor] = []
+        content: list[Tensor] = []
+
+        def tap(site: Site, features: Tensor) -> Tensor:
+            for terms, losses in ((self.style, style), (self.content, content)):
+                if site in terms:
+                    features, loss = terms[site].tap(features)
+                    losses.append(loss)
+            return features
+
+        fitting = grown(pixels, self.layers.stride).contiguous(memory_format=torch.channels_last)
+        drive(self.layers.walk(fitting), tap)
         terms = {"style": _sum(style, pixels), "content": _sum(content, pixels)}
         if self.tv_weight:
             terms["tv"] = self.tv_weight * total_variation(pixels)

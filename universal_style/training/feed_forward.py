@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 
 from universal_style.atomic import replacing
 from universal_style.devices import Backend, backend_named
+from universal_style.drivers.whole import drive
 from universal_style.errors import CheckpointError, OptionError
 from universal_style.folders import pictures_in
 from universal_style.images import Image, check_writable
@@ -24,7 +25,8 @@ from universal_style.networks.checkpoints import bundled_folder, load_encoder
 from universal_style.networks.feed_forward import TransformNet, save_net
 from universal_style.networks.layers import Layers
 from universal_style.networks.pooling import NearestPooling
-from universal_style.reference.losses import ContentTerm, Energy, StyleTerm, squared_norms
+from universal_style.networks.stage import Site
+from universal_style.reference.losses import ContentTerm, Energy, GramAim, RegionWeights, StyleTerm, squared_norm
 from universal_style.styles import Style, scaled_style
 from universal_style.training.loop import Report
 from universal_style.training.pictures import Batches, as_pixels
@@ -116,14 +118,20 @@ class Perception:
         self.terms: dict[Any, StyleTerm] = {}
         for site in map(self.layers.site, STYLE_LAYERS):
             side = plan.side // site.stride
-            gram = style.at(site).second.float()[None].to(device)
-            ones = torch.ones(1, side, side, device=device)
-            areas = torch.ones(1, device=device)
-            self.terms[site] = StyleTerm(1 / len(STYLE_LAYERS), ones, areas, gram, squared_norms(gram))
+            gram = style.at(site).second.float().to(device)
+            region = RegionWeights.of(torch.ones(side, side, device=device))
+            aim = GramAim(region, 1.0, gram, squared_norm(gram))
+            self.terms[site] = StyleTerm(1 / len(STYLE_LAYERS), side, side, [aim])
 
     def __call__(self, pictures: Tensor, contents: Tensor) -> Mapping[str, Tensor]:
+        kept = {}
+
+        def keep(site: Site, features: Tensor) -> Tensor:
+            kept[site] = ContentTerm(self.plan.content_weight, features)
+            return features
+
         with torch.no_grad():
-            kept = {site: ContentTerm(self.plan.content_weight, f) for site, f in self.shown.see(contents)}
+            drive(self.shown.walk(contents), keep)
         return Energy(self.layers, self.terms, kept, self.plan.tv_weight)(pictures)
 
 
