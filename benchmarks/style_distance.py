@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from universal_style.contenders import Contender, Judge, as_json, as_table, summary_of
+from universal_style.contenders import Contender
 from universal_style.devices import keep_freed_memory
+from universal_style.evaluation import Judge, as_json, as_table, summary_of
 from universal_style.folders import pictures_in
 from universal_style.images import Image
 from universal_style.sheets import sheet, white
@@ -26,7 +27,6 @@ def main():
     parser.add_argument("--most", type=int, default=6, help="pictures taken of each folder, evenly spread")
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--dtype", default="auto")
-    parser.add_argument("--decoders", type=Path)
     parser.add_argument("--setting", action="append", default=[])
     parser.add_argument("--sheets", type=Path, help="folder for a contact sheet per setting")
     parser.add_argument("--json", type=Path)
@@ -56,9 +56,10 @@ def main():
     add("content untouched", {(content, style): picture for content, picture in contents for style, _ in styles})
     stylizers = {}
     for contender in map(Contender.of, options.setting or ["wct"]):
-        if contender.method not in stylizers:
-            stylizers[contender.method] = Stylizer(contender.method, dtype=options.dtype, decoders=options.decoders)
-        stylizer = stylizers[contender.method]
+        key = contender.method, contender.decoders
+        if key not in stylizers:
+            stylizers[key] = Stylizer(contender.method, dtype=options.dtype, decoders=contender.decoders)
+        stylizer = stylizers[key]
         presets = {name: stylizer.observe(picture, style_size=options.size) for name, picture in styles}
         results = {
             (content, style): stylizer.run(picture, presets[style], **contender.options)[0]
@@ -70,7 +71,7 @@ def main():
             options.sheets.mkdir(parents=True, exist_ok=True)
             rows = [[white(), *(picture for _, picture in styles)]]
             rows += [[picture, *(results[content, style] for style, _ in styles)] for content, picture in contents]
-            sheet(rows).write(options.sheets / f"{contender.name}.png")
+            sheet(rows).write(options.sheets / f"{contender.slug}.png")
     if options.json:
         facts = {"size": options.size, "contents": len(contents), "styles": len(styles)}
         options.json.write_text(json.dumps(facts | json.loads(as_json(scores, summaries)), indent=2) + "\n")

@@ -15,8 +15,12 @@ OFFSETS = tuple((dy, dx) for dy in range(3) for dx in range(-2, 3) if (dy, dx) >
 """Half of the 5×5 neighbourhood, the pixel itself first; the other half is its mirror image."""
 WINDOW = tuple((y, x) for y in range(3) for x in range(3))
 SMALLEST_SIDE = 3
-EPSILON = 1e-7
-"""Regularisation ε of a window's covariance, in squared units of [0, 1], as Deep Photo and PhotoWCT have it."""
+EPSILON = 3e-6
+"""Regularisation ε of a window's covariance, in squared units of [0, 1].
+
+The papers have 1e-7, under which steps of a single grey level are walls: the blocks of a JPEG's sky then show in the
+result. Here a step of one level of 255, whose variance over a window is about this, is half a wall.
+"""
 BAND_PIXELS = 1 << 15
 """Pixels whose windows are treated at a time, in float64."""
 CHUNK = 1 << 16
