@@ -7,6 +7,7 @@ import pytest
 from PIL import Image as Pillow
 
 from universal_style import cli
+from universal_style.errors import InputError
 from universal_style.networks.checkpoints import bundled_folder
 
 
@@ -173,5 +174,5 @@ def test_a_harmed_checkpoint_ends_with_one_line(run, pictures, harm):
 
 def test_debug_shows_the_traceback(run, pictures, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["universal-style", "--debug", "transfer", "no.png", "ducks.jpg", "-o", "out.png"])
-    with pytest.raises(cli.UniversalStyleError):
+    with pytest.raises(InputError):
         cli.main()

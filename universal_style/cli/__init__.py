@@ -1,0 +1,9 @@
+"""The command line. Only this package prints and exits.
+
+Each module beside `app`, `options`, `names` and `show` is a command, there once it is imported.
+"""
+
+from universal_style.cli import compare, demo, evaluate, grid, info, style, texture, train, transfer
+from universal_style.cli.app import app, main
+
+__all__ = ["app", "compare", "demo", "evaluate", "grid", "info", "main", "style", "texture", "train", "transfer"]

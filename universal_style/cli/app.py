@@ -1,0 +1,58 @@
+"""The command line's root: one line and an exit code for whatever goes wrong."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from universal_style.errors import OptionError, UniversalStyleError
+
+app = typer.Typer(
+    name="universal-style",
+    help="Universal style transfer with zero training.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+style_app = typer.Typer(help="Make style presets.", no_args_is_help=True)
+train_app = typer.Typer(help="Train networks.", no_args_is_help=True)
+app.add_typer(style_app, name="style")
+app.add_typer(train_app, name="train")
+
+
+@app.callback()
+def root(
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback where a command fails.")] = False,
+) -> None:
+    """Carry the style of any picture onto any other."""
+
+
+def main() -> NoReturn:
+    """Run the command line: exit 0 on success, 2 for wrong usage, 1 with one line for everything else."""
+    from universal_style.devices import keep_freed_memory
+
+    debug = "--debug" in sys.argv[1:]  # taken out here, so that it may stand anywhere
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    keep_freed_memory()
+    try:
+        app(arguments)
+    except OptionError as error:
+        _fail(error, debug, 2)
+    except UniversalStyleError as error:
+        _fail(error, debug, 1)
+    except MemoryError as error:
+        _fail(UniversalStyleError(f"memory ran out ({error}); use a smaller --size"), debug, 1)
+    except KeyboardInterrupt:
+        _fail(UniversalStyleError("interrupted; nothing was written"), debug, 130)
+    sys.exit(0)
+
+
+def _fail(error: Exception, debug: bool, code: int) -> NoReturn:
+    if debug:
+        raise error
+    message = " ".join(str(error).split())
+    sys.stderr.write(f"universal-style: {message}\n")
+    sys.exit(code)

@@ -1,0 +1,102 @@
+"""Choices on the command line, by name."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class TransformName(StrEnum):
+    """Transforms by name."""
+
+    WCT = "wct"
+    OT = "ot"
+    CHOLESKY = "cholesky"
+    ADAIN = "adain"
+
+
+class PoolingName(StrEnum):
+    """Poolings by name."""
+
+    NEAREST = "nearest"
+    INDEX = "index"
+    HAAR_SUM = "haar-sum"
+    HAAR_CAT5 = "haar-cat5"
+
+
+class OptimizerName(StrEnum):
+    """Ways of descent by name."""
+
+    LBFGS = "lbfgs"
+    ADAM = "adam"
+
+
+class InitName(StrEnum):
+    """Where an optimiser begins."""
+
+    CONTENT = "content"
+    STYLE = "style"
+    NOISE = "noise"
+
+
+class EncoderPoolingName(StrEnum):
+    """The optimisers' poolings by name."""
+
+    MAX = "max"
+    AVERAGE = "average"
+
+
+class EncoderName(StrEnum):
+    """The optimisers' encoders by name."""
+
+    BUNDLED = "bundled"
+    TORCHVISION = "torchvision"
+
+
+class SmoothingName(StrEnum):
+    """Smoothings by name."""
+
+    NONE = "none"
+    CLOSED_FORM = "closed-form"
+    GUIDED = "guided"
+
+
+class MixName(StrEnum):
+    """Mixings of several styles by name."""
+
+    MAPS = "maps"
+    STATISTICS = "statistics"
+
+
+class KeepColorsName(StrEnum):
+    """Ways of keeping the content's colours by name."""
+
+    NONE = "none"
+    LUMINANCE = "luminance"
+    HISTOGRAM = "histogram"
+    CORAL = "coral"
+
+
+class MissingName(StrEnum):
+    """What becomes of a region without a counterpart."""
+
+    GLOBAL = "global"
+    NEAREST = "nearest"
+    KEEP = "keep"
+
+
+class DeviceName(StrEnum):
+    """Devices by name."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+    MPS = "mps"
+
+
+class DtypeName(StrEnum):
+    """Precisions by name."""
+
+    AUTO = "auto"
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"

@@ -1,0 +1,91 @@
+"""What the command line shows while it works, and how it writes what is no picture."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from universal_style.atomic import replacing
+from universal_style.errors import OptionError
+
+SLOW = 1.0
+"""Seconds after which a progress bar appears."""
+
+console = Console(stderr=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+@contextmanager
+def progress(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """Show a bar once the work has taken longer than `SLOW` seconds."""
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    bar = Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal)
+    task = bar.add_task("loading", total=None)
+    started = time.perf_counter()
+
+    def show(step: str, done: int, total: int) -> None:
+        if time.perf_counter() - started > SLOW and not bar.live.is_started:
+            bar.start()
+        bar.update(task, description=step, completed=done, total=total)
+
+    try:
+        yield show
+    finally:
+        bar.stop()
+
+
+@contextmanager
+def extra() -> Iterator[None]:
+    """Import what only an extra installs."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise OptionError(
+            f"this needs {error.name}, which is not installed: pip install 'universal-style[training]'"
+        ) from error
+
+
+@contextmanager
+def training_bars(quiet: bool) -> Iterator[Callable[[str, Any], None]]:
+    """Show a bar per decoder with its loss and held-out PSNR; plain lines where there is no terminal."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[loss]}"),
+        TextColumn("{task.fields[psnr]}"),
+        TimeRemainingColumn(),
+    )
+    live = console.is_terminal and not quiet
+    progress = Progress(*columns, console=console, disable=not live)
+    tasks: dict[str, TaskID] = {}
+
+    def show(name: str, report: Any) -> None:
+        if name not in tasks:
+            tasks[name] = progress.add_task(name, total=report.steps, loss="", psnr="")
+        fields: dict[str, Any] = {}
+        if report.loss:
+            fields["loss"] = f"loss {sum(report.loss.values()):.3f}"
+        if report.psnr is not None:
+            fields["psnr"] = f"{report.psnr:.2f} dB"
+        detail = f"{name}  {report.phase} {report.detail}".strip()
+        progress.update(tasks[name], completed=report.done, description=detail, **fields)
+        if not live and not quiet and report.phase != "train":
+            console.print(detail, f"step {report.done}", *fields.values(), highlight=False)
+
+    with progress:
+        yield show

@@ -1,0 +1,85 @@
+"""universal-style transfer."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from universal_style.cli.app import app
+from universal_style.cli.options import DESCENT, Descending, Running, Styling, grouped
+from universal_style.cli.show import console, progress, write_text
+
+
+@app.command()
+@grouped
+def transfer(
+    content: Annotated[Path, typer.Argument(help="The picture to restyle.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where to write the result.")],
+    styles: Annotated[
+        list[Path] | None, typer.Argument(help="One or more style pictures or presets.", metavar="STYLE...")
+    ] = None,
+    content_mask: Annotated[
+        Path | None, typer.Option(help="A picture whose colours say which region of the content is which.")
+    ] = None,
+    style_mask: Annotated[
+        list[Path] | None, typer.Option(help="The same for a style, once per style; equal colours belong together.")
+    ] = None,
+    *,
+    styling: Styling,
+    lut: Annotated[
+        Path | None, typer.Option(help="Write the change of colours as a lookup table here too.", metavar="OUT.cube")
+    ] = None,
+    report: Annotated[Path | None, typer.Option("--json", help="Write a report here.", metavar="REPORT")] = None,
+    running: Running,
+    descending: Descending,
+    preview: Annotated[
+        Path | None, typer.Option(help="A picture written again and again on the way.", rich_help_panel=DESCENT)
+    ] = None,
+    preview_every: Annotated[
+        int | None, typer.Option(help="Steps between previews.", show_default="25", rich_help_panel=DESCENT)
+    ] = None,
+) -> None:
+    """Give a picture the style of others."""
+    from universal_style.images import Image, check_writable, output_format
+    from universal_style.lut import Lut, check_lut
+    from universal_style.methods import method_named
+    from universal_style.request import Request
+
+    sources = styles or []
+    options = styling.options | descending.options | {"preview": preview, "preview_every": preview_every}
+    Request.of(method_named(styling.method), styles=len(sources), **options)
+    output_format(output)
+    if lut is not None:
+        check_lut(lut)
+    for path in (output, report, lut):
+        if path is not None:
+            check_writable(path)
+    with progress(running.quiet) as show:
+        image, facts = styling.stylizer(running).run(
+            content,
+            *sources,
+            content_mask=content_mask,
+            style_masks=style_mask or (),
+            progress=show,
+            **options,
+        )
+        image.write(output)
+        said: dict[str, Any] = {"content": str(content), "output": str(output)}
+        if lut is not None:
+            fitted = Lut.fit(Image.of(content).scaled_to(max(image.height, image.width)), image)
+            fitted.write(lut, f"{content.stem} by {facts.method}")
+            said["lut"] = {"file": str(lut), "mean_error": fitted.mean_error, "high_error": fitted.high_error}
+    if report is not None:
+        write_text(report, json.dumps(asdict(facts) | said, indent=2))
+    if running.quiet:
+        return
+    for line in facts.notes:
+        console.print(line, highlight=False)
+    console.print(f"{output}  {image.width}×{image.height}  {sum(facts.seconds.values()):.1f} s", highlight=False)
+    if lut is not None:
+        error = f"mean error {fitted.mean_error:.1f} of 255, under {fitted.high_error:.1f} for 95 % of the pixels"
+        console.print(f"{lut}  {error}", highlight=False)
