@@ -258,3 +258,18 @@ def test_the_folded_first_layer_is_exact(tmp_path, monkeypatch):
     plain = torch.nn.functional.pad(plain, (1, 1, 1, 1), mode="reflect")
     expected = torch.nn.functional.conv2d(plain, stored["1.weight"], stored["1.bias"]).relu()
     torch.testing.assert_close(folded.blocks[0](pixels, NearestPooling(), []), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("pooling", POOLINGS.values(), ids=POOLINGS)
+def test_a_decoder_comes_to_what_its_steps_say(pooling):
+    torch.manual_seed(4)
+    decoder = Decoder(3, pooling.widening)
+    features, kept = torch.randn(1, 3, 24, 32), [()]
+    for _level, channels in ((2, 64), (3, 128)):
+        features, more = pooling.down(torch.randn(1, channels, *(side // 1 for side in features.shape[2:])))
+        kept.append(more)
+    features = torch.randn(1, 256, *features.shape[2:])
+    stepped = features
+    for block in decoder.blocks:
+        *_, (_, stepped) = block.steps(stepped, kept[block.level - 1], pooling)
+    torch.testing.assert_close(decoder(features, kept, pooling), stepped, atol=1e-5, rtol=1e-4)

@@ -8,8 +8,9 @@ from typing import cast
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from universal_style.networks.convolution import ReflectionConvolution
 from universal_style.networks.pooling import Kept, Pooling
-from universal_style.networks.vgg import ReflectionConvolution, block_convolutions, convolution, convolutions
+from universal_style.networks.vgg import block_convolutions, convolution, convolutions
 
 
 class DecoderBlock(nn.Module):
@@ -31,7 +32,10 @@ class DecoderBlock(nn.Module):
     def steps(
         self, features: Float[Tensor, "n c h w"], kept: Kept, pooling: Pooling
     ) -> Iterator[tuple[str, Float[Tensor, "n d g v"]]]:
-        """Yield (name, input of that convolution) step by step; the last item, named "", is the block's output."""
+        """Yield (name, input of that convolution) step by step; the last item, named "", is the block's output.
+
+        The trainer looks at these; `forward` comes to the same by a shorter way.
+        """
         for position, name in enumerate(self.names):
             if position == 1:
                 features = pooling.up(features, kept)
@@ -42,8 +46,12 @@ class DecoderBlock(nn.Module):
         yield "", features
 
     def forward(self, features: Float[Tensor, "n c h w"], kept: Kept, pooling: Pooling) -> Float[Tensor, "n d g v"]:
-        *_, (_, output) = self.steps(features, kept, pooling)
-        return output
+        for position, name in enumerate(self.names):
+            layer = convolution(self, name)
+            features = pooling.up_and_convolve(features, kept, layer) if position == 1 else layer(features)
+            if name != "conv1_1":
+                features = features.relu_()
+        return features
 
 
 class Decoder(nn.Module):

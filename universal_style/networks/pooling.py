@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -9,6 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
+
+from universal_style.networks.convolution import ReflectionConvolution
 
 Kept = tuple[Tensor, ...]
 """What going down keeps for coming back up: nothing, where the maxima were, or wavelet bands."""
@@ -45,6 +48,12 @@ class Pooling(Protocol):
         """Double the size with what `down` kept."""
         ...
 
+    def up_and_convolve(
+        self, features: Float[Tensor, "n c h w"], kept: Kept, layer: ReflectionConvolution
+    ) -> Float[Tensor, "n e g v"]:
+        """Give the layer's answer to `up`, by whatever way is quickest."""
+        ...
+
 
 @dataclass(frozen=True)
 class NearestPooling:
@@ -62,7 +71,12 @@ class NearestPooling:
         return functional.max_pool2d(features, 2), ()
 
     def up(self, features: Float[Tensor, "n c h w"], kept: Kept) -> Float[Tensor, "n c g v"]:
-        return _doubled(features)
+        return doubled(features)
+
+    def up_and_convolve(
+        self, features: Float[Tensor, "n c h w"], kept: Kept, layer: ReflectionConvolution
+    ) -> Float[Tensor, "n e g v"]:
+        return convolved_from_cells(features, layer, layer.weight)
 
 
 @dataclass(frozen=True)
@@ -81,7 +95,12 @@ class AveragePooling:
         return functional.avg_pool2d(features, 2), ()
 
     def up(self, features: Float[Tensor, "n c h w"], kept: Kept) -> Float[Tensor, "n c g v"]:
-        return _doubled(features)
+        return doubled(features)
+
+    def up_and_convolve(
+        self, features: Float[Tensor, "n c h w"], kept: Kept, layer: ReflectionConvolution
+    ) -> Float[Tensor, "n e g v"]:
+        return convolved_from_cells(features, layer, layer.weight)
 
 
 @dataclass(frozen=True)
@@ -103,12 +122,17 @@ class IndexPooling:
 
     def down(self, features: Float[Tensor, "n c h w"]) -> tuple[Float[Tensor, "n c g v"], Kept]:
         largest = functional.max_pool2d(features, 2)
-        return largest, (features.bfloat16() == _doubled(largest.bfloat16()),)
+        return largest, (features.bfloat16() == doubled(largest.bfloat16()),)
 
     def up(self, features: Float[Tensor, "n c h w"], kept: Kept) -> Float[Tensor, "n c g v"]:
         (where,) = kept
-        spread = _doubled(features)
+        spread = doubled(features)
         return torch.where(where, spread, spread / 2)
+
+    def up_and_convolve(
+        self, features: Float[Tensor, "n c h w"], kept: Kept, layer: ReflectionConvolution
+    ) -> Float[Tensor, "n e g v"]:
+        return layer.forward(self.up(features, kept))
 
 
 @dataclass(frozen=True)
@@ -130,6 +154,11 @@ class HaarSumPooling:
     def up(self, features: Float[Tensor, "n c h w"], kept: Kept) -> Float[Tensor, "n c g v"]:
         return haar_synthesis(features, *kept)
 
+    def up_and_convolve(
+        self, features: Float[Tensor, "n c h w"], kept: Kept, layer: ReflectionConvolution
+    ) -> Float[Tensor, "n e g v"]:
+        return layer.forward(self.up(features, kept))
+
 
 @dataclass(frozen=True)
 class HaarCat5Pooling:
@@ -149,12 +178,32 @@ class HaarCat5Pooling:
 
     def up(self, features: Float[Tensor, "n c h w"], kept: Kept) -> Float[Tensor, "n d g v"]:
         *details, before = kept
-        ll, lh, hl, hh = (_doubled(band) / 2 for band in (features, *details))
+        ll, lh, hl, hh = (doubled(band) / 2 for band in (features, *details))
         for horizontal in (lh, hh):
             horizontal[..., ::2].neg_()
         for vertical in (hl, hh):
             vertical[:, :, ::2].neg_()
         return torch.cat([ll, lh, hl, hh, before], dim=1)
+
+    def up_and_convolve(
+        self, features: Float[Tensor, "n c h w"], kept: Kept, layer: ReflectionConvolution
+    ) -> Float[Tensor, "n e g v"]:
+        """Convolve the bands at their own size and add what the features before pooling give.
+
+        A convolution of concatenated features is the sum of the convolutions. A band is doubled by a pattern of signs
+        that repeats in each 2×2 cell, so it is convolved from cells too, its weights by the signs of their places.
+        """
+        *details, before = kept
+        channels = features.shape[1]
+        bands = layer.weight[:, : 4 * channels].unflatten(1, (4, channels)) / 2  # (e, 4c, 3, 3) -> (e, 4, c, 3, 3)
+        from_bands = convolved_from_cells(
+            torch.cat([features, *(band.to(features.dtype) for band in details)], dim=1),
+            layer,
+            bands.flatten(1, 2),
+            signs=((1, 1), (1, -1), (-1, 1), (-1, -1)),
+        )
+        rest = functional.conv2d(layer.bordered(before), layer.weight[:, 4 * channels :])
+        return from_bands.add_(rest)
 
 
 def haar_analysis(features: Float[Tensor, "n c h w"]) -> tuple[Float[Tensor, "n c g v"], ...]:
@@ -183,7 +232,40 @@ def haar_synthesis(
     return torch.stack([low - high, low + high], dim=-2).flatten(-3, -2) / 2  # (n, c, h, 2, 2w) -> (n, c, 2h, 2w)
 
 
-def _doubled(features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c g v"]:
+SPREAD = torch.tensor([[0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]])
+"""How the taps of a kernel over doubled cells add up over the cells: (tap of the 4-wide kernel, tap of the 3-wide)."""
+SIGNED = torch.tensor([[0, 0, -1], [0, -1, 1], [-1, 1, 0], [1, 0, 0]])
+"""The same where the first half of each cell is negated."""
+
+
+def convolved_from_cells(
+    features: Float[Tensor, "n c h w"],
+    layer: ReflectionConvolution,
+    weight: Float[Tensor, "e c 3 3"],
+    signs: Sequence[tuple[int, int]] = ((1, 1),),
+) -> Float[Tensor, "n e g v"]:
+    """Convolve the doubled features without doubling them: a transposed convolution with stride 2.
+
+    Doubled features repeat each number in a 2×2 cell, so of nine products four suffice, over sums of weights. At the
+    border a reflected pixel lies in the cell that it would repeat.
+
+    Args:
+        features: at the size of the cells.
+        layer: whose bias and precision hold.
+        weight: of the layer, for these features.
+        signs: for equal shares of the channels, in order, the sign of the upper and of the left half of each cell.
+    """
+    parts = []
+    for part, (upper, left) in zip(weight.float().chunk(len(signs), dim=1), signs, strict=True):
+        vertical, horizontal = ((SPREAD if sign > 0 else SIGNED).to(part) for sign in (upper, left))
+        parts.append(torch.einsum("ky,lx,ecyx->cekl", vertical, horizontal, part))
+    kernel = torch.cat(parts).to(layer.weight.dtype).contiguous(memory_format=torch.channels_last)
+    cells = functional.pad(layer.taken(features), (1, 1, 1, 1), mode="replicate")
+    return functional.conv_transpose2d(cells, kernel, layer.bias, stride=2, padding=3)
+
+
+def doubled(features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c g v"]:
+    """Repeat each number in a cell of 2×2."""
     return functional.interpolate(features, scale_factor=2.0, mode="nearest")
 
 

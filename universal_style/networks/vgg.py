@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Sequence
 from typing import cast
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional
 from torchvision.models.vgg import cfgs
 
+from universal_style.networks.convolution import ReflectionConvolution
 from universal_style.networks.pooling import Kept, Pooling
 
 LEVELS = (1, 2, 3, 4, 5)
@@ -50,27 +49,9 @@ def stride_at(level: int) -> int:
     return 1 << (level - 1)
 
 
-class ReflectionConvolution(nn.Conv2d):
-    """A 3×3 convolution that keeps the size by reflecting its input at the border."""
-
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__(in_channels, out_channels, kernel_size=3)
-
-    def forward(self, features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d h w"]:
-        if not torch.is_autocast_enabled(features.device.type):
-            features = features.to(self.weight.dtype)
-        return super().forward(functional.pad(features, (1, 1, 1, 1), mode="reflect"))
-
-
 def convolution(block: nn.Module, name: str) -> ReflectionConvolution:
     """Give a block's convolution by the name of its layer."""
     return cast(ReflectionConvolution, block.get_submodule(name))
-
-
-def bias_of(layer: ReflectionConvolution) -> Tensor:
-    """Give a convolution's bias, which every layer of VGG and its mirrors has."""
-    assert layer.bias is not None
-    return layer.bias
 
 
 def _activation(convolution: str) -> str:

@@ -16,9 +16,10 @@ from torch.nn import functional
 from torch.nn.utils import parametrize
 
 from universal_style.moments import Moments
+from universal_style.networks.convolution import ReflectionConvolution
 from universal_style.networks.decoder import Decoder
 from universal_style.networks.pooling import Kept, Pooling
-from universal_style.networks.vgg import Encoder, ReflectionConvolution
+from universal_style.networks.vgg import Encoder, convolution
 
 TAP_CHANNELS = 16
 DAMPING = 1e-3
@@ -84,10 +85,10 @@ def whiten_coordinates(
 ) -> None:
     """Let the optimiser see a decoder in the whitened coordinates of some batches, its function unchanged."""
     seen = {c: TapMoments(c.in_channels, c.weight.device) for c in convolutions_in(decoder)}
-    watch_inputs(decoder, encoder, pooling, batches, lambda convolution, given: seen[convolution].see(given))
-    for convolution, moments in seen.items():
+    watch_inputs(decoder, encoder, pooling, batches, lambda layer, given: seen[layer].see(given))
+    for layer, moments in seen.items():
         coordinates = WhitenedCoordinates(moments.channels.covariance, moments.taps.covariance)
-        parametrize.register_parametrization(convolution, "weight", coordinates)
+        parametrize.register_parametrization(layer, "weight", coordinates)
 
 
 @torch.no_grad()
@@ -99,24 +100,25 @@ def watch_inputs(
     see: Callable[[ReflectionConvolution, Tensor], None],
 ) -> None:
     """Encode and decode some batches, showing what each convolution of the decoder is given."""
-    handles = [c.register_forward_pre_hook(lambda c, given: see(c, given[0])) for c in convolutions_in(decoder)]
     for pixels in batches:
         kept: list[Kept] = []
         features = pixels
         for block in encoder.blocks[: decoder.level]:
             features = block(features, pooling, kept)
-        decoder(features, kept, pooling)
-    for handle in handles:
-        handle.remove()
+        for mirror in decoder.blocks:
+            *inputs, (_, output) = mirror.steps(features, kept[mirror.level - 1], pooling)
+            for name, given in inputs:
+                see(convolution(mirror, name), given)
+            features = output
 
 
 def placeholder_coordinates(decoder: Decoder) -> None:
     """Register the parametrisation with unit covariances, to be overwritten by a saved state."""
-    for convolution in convolutions_in(decoder):
-        device = convolution.weight.device
-        channels, taps = (torch.eye(size, device=device) for size in (convolution.in_channels, 9))
+    for layer in convolutions_in(decoder):
+        device = layer.weight.device
+        channels, taps = (torch.eye(size, device=device) for size in (layer.in_channels, 9))
         coordinates = WhitenedCoordinates(channels, taps)
-        parametrize.register_parametrization(convolution, "weight", coordinates)
+        parametrize.register_parametrization(layer, "weight", coordinates)
 
 
 def convolutions_in(decoder: Decoder) -> list[ReflectionConvolution]:

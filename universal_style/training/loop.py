@@ -17,9 +17,10 @@ from torch.utils.data import DataLoader
 
 from universal_style.atomic import replacing
 from universal_style.errors import CheckpointError
+from universal_style.networks.convolution import bias_of
 from universal_style.networks.decoder import Decoder
 from universal_style.networks.pooling import Pooling
-from universal_style.networks.vgg import Encoder, bias_of
+from universal_style.networks.vgg import Encoder
 from universal_style.training.coordinates import convolutions_in, placeholder_coordinates, whiten_coordinates
 from universal_style.training.objective import Objective, Weights
 from universal_style.training.pictures import Batches, as_pixels

@@ -15,9 +15,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from universal_style.networks.convolution import bias_of
 from universal_style.networks.decoder import Decoder, DecoderBlock
 from universal_style.networks.pooling import Kept, Pooling
-from universal_style.networks.vgg import Encoder, bias_of, convolution
+from universal_style.networks.vgg import Encoder, convolution
 from universal_style.training.patches import patches_at, random_places, targets_at
 
 COLUMNS_PER_UNKNOWN = 12
