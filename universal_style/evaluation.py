@@ -20,7 +20,8 @@ from jaxtyping import Float
 from universal_style.atomic import replacing
 from universal_style.contenders import Contender
 from universal_style.devices import keep_freed_memory, peak_memory
-from universal_style.drivers.whole import grown, moments_of_regions
+from universal_style.drivers.whole import moments_of_regions
+from universal_style.drivers.windows import grown
 from universal_style.errors import InputError
 from universal_style.images import Image
 from universal_style.metrics import (

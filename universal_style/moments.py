@@ -95,6 +95,10 @@ class Moments:
             scatter=self.scatter + other.scatter + torch.outer(gap, gap) * (self.count * share),
         )
 
+    def scaled(self, factor: float) -> Moments:
+        """Weigh every column by so much more."""
+        return Moments(self.count * factor, self.mean, self.scatter * factor)
+
     def to(self, device: torch.device | str) -> Moments:
         """Move to a device."""
         return Moments(self.count.to(device), self.mean.to(device), self.scatter.to(device))

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from universal_style.atomic import replacing
 from universal_style.devices import backend_named
-from universal_style.drivers.whole import grown, observe
+from universal_style.drivers.whole import observe
+from universal_style.drivers.windows import grown
 from universal_style.errors import InputError, OutputError
 from universal_style.images import Image, Source
 from universal_style.moments import Moments, merge_all

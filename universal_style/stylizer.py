@@ -12,7 +12,7 @@ from PIL import Image as Pillow
 from torch.nn import functional
 
 from universal_style.devices import backend_named, peak_memory
-from universal_style.drivers.whole import grown
+from universal_style.drivers.windows import grown
 from universal_style.errors import InputError, OptionError
 from universal_style.images import Image, Source
 from universal_style.methods import Carried, Task, method_named

@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from universal_style.drivers.fit import Aim
-from universal_style.drivers.whole import drive, grown
+from universal_style.drivers.whole import drive
+from universal_style.drivers.windows import grown
 from universal_style.errors import InputError
 from universal_style.images import Image
 from universal_style.methods.kinds import Carried, Task

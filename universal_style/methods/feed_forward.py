@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from universal_style.drivers.whole import grown
+from universal_style.drivers.windows import grown
 from universal_style.methods.kinds import Carried, Task
 from universal_style.networks.feed_forward import STRIDE, net_facts
 from universal_style.subjects import Loaded

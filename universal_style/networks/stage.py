@@ -12,7 +12,7 @@ from torch import Tensor
 
 from universal_style.networks.decoder import Decoder
 from universal_style.networks.pooling import Kept, Pooling
-from universal_style.networks.vgg import Encoder, stride_at
+from universal_style.networks.vgg import Encoder, block_convolutions, stride_at
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,25 @@ def decoder_site(level: int, pooling: Pooling) -> Site:
     return Site(f"decoder_relu{level}_1", pooling.name, level, stride_at(level))
 
 
+def reach_up(level: int, cells: int) -> int:
+    """Count the pixels around a window on which so many cells of relu{level}_1 around it depend."""
+    for block in range(level, 0, -1):
+        cells += 1  # the convolution after the pooling
+        if block > 1:
+            cells = 2 * cells + len(block_convolutions(block)) - 1
+    return cells
+
+
+def reach_down(level: int) -> int:
+    """Count the cells of relu{level}_1 around a window on which its decoded pixels depend."""
+    cells = 0
+    for block in range(1, level + 1):
+        if block > 1:
+            cells = -(-(cells + len(block_convolutions(block)) - 1) // 2)
+        cells += 1
+    return cells
+
+
 Walk = Generator[tuple[Site, Tensor], Tensor, Tensor]
 """Yields (site, features), is sent the features to go on with, returns the decoded picture."""
 
@@ -76,6 +95,29 @@ class Stage:
     def stride(self) -> int:
         """Picture sizes must be multiples of this, in pixels."""
         return stride_at(self.decoder.level)
+
+    @property
+    def halo(self) -> int:
+        """Pixels around a window on which the decoded pixels in it depend, a multiple of `stride`."""
+        return self._whole_cells(reach_up(self.decoder.level, reach_down(self.decoder.level)))
+
+    @property
+    def waves(self) -> list[frozenset[Site]]:
+        """The sites in groups: what is seen at a group depends on the edits at the groups before it alone."""
+        groups: dict[tuple[bool, int], set[Site]] = {}
+        for site in self.sites:
+            down = site.family == self.pooling.name and site.name.startswith("decoder")
+            groups.setdefault((down, -site.stride if down else site.stride), set()).add(site)
+        return [frozenset(groups[key]) for key in sorted(groups)]
+
+    def halo_of(self, wave: frozenset[Site]) -> int:
+        """Pixels around a window on which the features at a wave's sites in it depend, a multiple of `stride`."""
+        if any(site.name.startswith("decoder") for site in wave):
+            return self.halo
+        return self._whole_cells(reach_up(max(site.stride for site in wave).bit_length(), 0))
+
+    def _whole_cells(self, reach: int) -> int:
+        return -(-reach // self.stride) * self.stride
 
     def walk(self, pixels: Float[Tensor, "1 3 h w"]) -> Walk:
         """Encode, offering the features at each site for editing, and decode, offering there as well.

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from universal_style.devices import Backend, backend_named
-from universal_style.drivers.whole import grown
+from universal_style.drivers.windows import grown
 from universal_style.errors import OptionError
 from universal_style.folders import pictures_in
 from universal_style.images import Image

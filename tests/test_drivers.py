@@ -1,0 +1,125 @@
+import pytest
+import torch
+
+from universal_style.drivers.tiled import Reduced, Tiled
+from universal_style.drivers.whole import carry
+from universal_style.drivers.windows import grown_length, windows
+from universal_style.images import Image
+from universal_style.methods import METHODS
+from universal_style.networks.stage import reach_down, reach_up
+from universal_style.regions import LabelMap, read_masks
+from universal_style.stylizer import Stylizer
+
+WAYS = {
+    "wct": {"levels": [3, 1]},
+    "photo-wct": {"levels": [2], "smooth": "none"},
+    "wct2": {},
+    "wct2-sum": {"sites": ["encoder", "skip", "decoder"]},
+}
+
+
+def both(method, content, style, most, observing=None, **options):
+    """Give a picture carried whole, and the same in windows."""
+    stylizer = Stylizer(method, device="cpu", dtype="float32")
+    _, request, task = stylizer.prepare(content, style, **options)
+    return [
+        request.recipe.carry(stylizer.loaded, replaced(task, driver)).pixels
+        for driver in (Tiled(10**9), Tiled(most, *([observing] if observing else [])))
+    ]
+
+
+def replaced(task, driver):
+    from dataclasses import replace
+
+    return replace(task, driver=driver)
+
+
+@pytest.mark.parametrize("method", WAYS)
+@pytest.mark.parametrize("size", [(180, 150), (333, 97)])
+def test_windows_give_the_same_picture_as_the_whole(method, size, cat, ducks):
+    content = cat.resize(size[::-1])
+    whole, tiled = both(method, content, ducks, 160 * 160, **WAYS[method])
+    assert whole.shape == tiled.shape == (1, 3, *size)
+    assert len(windows(*size, 8, 64, 160 * 160)) > 1
+    assert (whole - tiled).abs().max() < 1 / 255
+
+
+def test_windows_of_any_size_do(cat, ducks):
+    content = cat.resize((140, 130))
+    for most in (1, 64**2, 100**2):
+        whole, tiled = both("wct", content, ducks, most, levels=[2])
+        assert (whole - tiled).abs().max() < 1e-3
+
+
+def test_regions_are_carried_in_windows_too(cat, ducks):
+    content = cat.resize((200, 160))
+    stylizer = Stylizer("wct2", device="cpu", dtype="float32")
+    mask = torch.zeros(3, 160, 200)
+    mask[0, :, 90:], mask[1, 40:70] = 1, 1
+    _, request, task = stylizer.prepare(content, ducks, content_mask=mask, style_masks=[mask])
+    whole, tiled = (
+        request.recipe.carry(stylizer.loaded, replaced(task, Tiled(most))).pixels for most in (10**9, 150**2)
+    )
+    assert task.regions.count > 1
+    assert (whole - tiled).abs().max() < 1 / 255
+
+
+def test_borders_of_windows_are_no_seams(cat, ducks):
+    content = cat.resize((400, 300))
+    whole, tiled = both("wct", content, ducks, 200 * 200, levels=[3])
+    error = (whole - tiled).abs().amax(dim=(0, 1))
+    tiles = windows(300, 400, 4, 32, 200 * 200)
+    rows = {w.rows.first for w in tiles if w.rows.first} | {w.columns.first for w in tiles if w.columns.first}
+    assert rows
+    near = max(float(error[:, w.columns.first - 1 : w.columns.first + 1].mean()) for w in tiles if w.columns.first)
+    assert near <= 3 * float(error.mean()) + 1e-6
+
+
+def test_a_reduced_copy_gives_nearly_the_same_maps(cat, ducks):
+    content = cat.resize((400, 300))
+    exact, quick = both("wct", content, ducks, 200 * 200, Reduced(200), levels=[2])
+    error = (exact - quick).square().mean()
+    assert 0 < error < 10 ** (-25 / 10)
+    same, whole = both("wct", content, ducks, 200 * 200, Reduced(4000), levels=[2])
+    assert (same - whole).abs().max() < 1 / 255
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (7, 2000), (513, 511), (64, 64)])
+@pytest.mark.parametrize("most", [1, 200**2, 10**9])
+def test_windows_cover_each_pixel_once_with_their_halo(height, width, most):
+    stride, halo = 8, 64
+    seen = torch.zeros(grown_length(height, stride), grown_length(width, stride))
+    for window in windows(height, width, stride, halo, most):
+        for span, length in ((window.rows, seen.shape[0]), (window.columns, seen.shape[1])):
+            assert span.start == max(0, span.first - halo)
+            assert span.stop == min(length, span.last + halo)
+            assert not any(end % stride for end in (span.start, span.stop, span.first, span.last))
+        seen[window.rows.first : window.rows.last, window.columns.first : window.columns.last] += 1
+    assert bool((seen == 1).all())
+
+
+@pytest.mark.parametrize("level", [1, 2, 3, 4])
+def test_the_halo_is_as_wide_as_it_must_be_and_no_wider(level, cat, ducks):
+    """A pixel beyond the reach changes nothing, one within it does."""
+    stylizer = Stylizer("wct", device="cpu", dtype="float32")
+    recipe = METHODS["wct"].recipe(levels=[level], alpha=0)
+    _, _, task = stylizer.prepare(cat.resize((256, 32)), ducks)
+    reach = reach_up(level, reach_down(level))
+    stage = recipe.stages_of(stylizer.loaded)[0]
+    before = Image.of(cat.resize((256, 32))).tensor().double().float()
+
+    def decoded(pixels):
+        return carry(stage, pixels, lambda site, m: [_identity(m[0])], LabelMap.uniform(*pixels.shape[2:]))
+
+    changed = []
+    for distance in (reach + stage.stride, reach // 2):
+        after = before.clone()
+        after[..., 128 + distance] = 1 - after[..., 128 + distance]
+        changed.append(bool(((decoded(after) - decoded(before))[..., 128 - stage.stride : 129]).abs().max() > 0))
+    assert changed == [False, True]
+
+
+def _identity(moments):
+    from universal_style.transforms import AffineMap
+
+    return AffineMap.identity(moments.channels)

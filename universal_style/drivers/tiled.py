@@ -1,0 +1,141 @@
+"""The tiled driver: a picture of any size in windows that fit a bound, with the same result as the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from universal_style.drivers.edits import Fit, Tally, send_through, tallies
+from universal_style.drivers.whole import carry, drive
+from universal_style.drivers.windows import Window, pixels_in, windows
+from universal_style.moments import Moments
+from universal_style.networks.stage import Site, Stage
+from universal_style.regions import LabelMap
+from universal_style.transforms import AffineMap
+
+Maps = Mapping[Site, Sequence[AffineMap]]
+"""For each site the map of each label."""
+
+
+@runtime_checkable
+class Observing(Protocol):
+    """How the maps of a stage are found before its picture is carried window by window."""
+
+    def maps(
+        self, stage: Stage, pixels: Float[Tensor, "1 3 h w"], fit: Fit, regions: LabelMap, most: int
+    ) -> dict[Site, Sequence[AffineMap]]:
+        """Fit every site of a stage."""
+        ...
+
+
+@dataclass(frozen=True)
+class Everywhere:
+    """Observe every pixel, so that the maps are those of the whole picture.
+
+    Sites are fitted in waves: what is seen at a later one depends on the edits at earlier ones, so each wave goes over
+    all windows again, as far up as its sites lie, with the maps found so far.
+    """
+
+    def maps(
+        self, stage: Stage, pixels: Float[Tensor, "1 3 h w"], fit: Fit, regions: LabelMap, most: int
+    ) -> dict[Site, Sequence[AffineMap]]:
+        found: dict[Site, Sequence[AffineMap]] = {}
+        height, width = pixels.shape[2:]
+        for wave in stage.waves:
+            seen: dict[Site, list[Tally]] = {}
+            for window in windows(height, width, stage.stride, stage.halo_of(wave), most):
+                for site, more in _seen_at(stage, pixels, found, wave, regions, window).items():
+                    known = seen.get(site)
+                    seen[site] = [a.join(b) for a, b in zip(known, more, strict=True)] if known else more
+            for site in wave:
+                found[site] = fit(site, [tally.total for tally in seen[site]])
+        return found
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """Observe a smaller copy of the picture: quicker, and no longer exact.
+
+    Attributes:
+        long_side: of the copy, in pixels.
+    """
+
+    long_side: int
+
+    def maps(
+        self, stage: Stage, pixels: Float[Tensor, "1 3 h w"], fit: Fit, regions: LabelMap, most: int
+    ) -> dict[Site, Sequence[AffineMap]]:
+        found: dict[Site, Sequence[AffineMap]] = {}
+
+        def recorded(site: Site, content: Sequence[Moments]) -> Sequence[AffineMap]:
+            found[site] = fit(site, content)
+            return found[site]
+
+        scale = min(1.0, self.long_side / max(pixels.shape[2:]))
+        height, width = (max(1, round(length * scale)) for length in pixels.shape[2:])
+        small = functional.interpolate(pixels, (height, width), mode="bilinear", antialias=True)
+        carry(stage, small, recorded, regions.scaled(height, width))
+        return found
+
+
+@dataclass(frozen=True)
+class Tiled:
+    """Carry pictures in windows, the halo of each as wide as what its pixels depend on.
+
+    Attributes:
+        most: pixels of a window, halo included.
+        observing: how the maps are found where there is more than one window.
+    """
+
+    most: int
+    observing: Observing = Everywhere()
+
+    @torch.inference_mode()
+    def carry(
+        self, stage: Stage, pixels: Float[Tensor, "1 3 h w"], fit: Fit, regions: LabelMap
+    ) -> Float[Tensor, "1 3 h w"]:
+        """Carry a picture through a stage; see `whole.carry`."""
+        height, width = pixels.shape[2:]
+        tiles = windows(height, width, stage.stride, stage.halo, self.most)
+        if len(tiles) == 1:
+            return carry(stage, pixels, fit, regions)
+        maps = self.observing.maps(stage, pixels, fit, regions, self.most)
+        result = torch.empty_like(pixels, memory_format=torch.channels_last)
+        for window in tiles:
+            picture = _carried(stage, pixels, maps, regions, window)
+            rows, columns = window.rows.counted(1, height), window.columns.counted(1, width)
+            y, x = window.rows.start, window.columns.start
+            inside = picture[:, :, rows.start - y : rows.stop - y, columns.start - x : columns.stop - x]
+            result[:, :, rows.start : rows.stop, columns.start : columns.stop] = inside
+        return result
+
+
+def _carried(stage: Stage, pixels: Tensor, maps: Maps, regions: LabelMap, window: Window) -> Tensor:
+    def edit(site: Site, features: Tensor) -> Tensor:
+        return send_through(maps[site], features, site, regions, window)
+
+    return drive(stage.walk(pixels_in(pixels, window)), edit)
+
+
+def _seen_at(
+    stage: Stage, pixels: Tensor, maps: Maps, wave: frozenset[Site], regions: LabelMap, window: Window
+) -> dict[Site, list[Tally]]:
+    """Walk as far as a wave's last site, editing where maps are known."""
+    seen: dict[Site, list[Tally]] = {}
+    walk = stage.walk(pixels_in(pixels, window))
+    site, features = next(walk)
+    while True:
+        if site in wave:
+            seen[site] = tallies(features, site, regions, window)
+            if len(seen) == len(wave):
+                walk.close()
+                return seen
+        else:
+            features = send_through(maps[site], features, site, regions, window)
+        site, features = walk.send(features)

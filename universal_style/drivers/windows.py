@@ -1,0 +1,125 @@
+"""Windows: the part of a picture that a walk goes over, and the part of it that counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise, product
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Span:
+    """A window along one axis, in pixels of the grown picture.
+
+    Attributes:
+        start: where the walk's pixels begin …
+        stop: … and end.
+        first: where those begin that count …
+        last: … and end; what lies outside is halo.
+    """
+
+    start: int
+    stop: int
+    first: int
+    last: int
+
+    @classmethod
+    def whole(cls, length: int) -> Span:
+        """Go over everything, and count everything."""
+        return cls(0, length, 0, length)
+
+    def walked(self, stride: int, length: int) -> range:
+        """Give the cells of a site that are walked over, as far as they lie over a picture of so many pixels."""
+        return range(self.start // stride, min(self.stop // stride, -(-length // stride)))
+
+    def counted(self, stride: int, length: int) -> range:
+        """Give those of them that count."""
+        return range(self.first // stride, min(self.last // stride, -(-length // stride)))
+
+
+@dataclass(frozen=True)
+class Window:
+    """The part of a grown picture that one walk goes over.
+
+    Attributes:
+        rows: from top to bottom.
+        columns: from left to right.
+    """
+
+    rows: Span
+    columns: Span
+
+    @property
+    def area(self) -> int:
+        """Pixels that are walked over."""
+        return (self.rows.stop - self.rows.start) * (self.columns.stop - self.columns.start)
+
+
+def reflected(length: int, total: int, device: torch.device) -> Int64[Tensor, " total"]:
+    """Index 0 … total - 1 into a line of `length` by reflecting at its ends, however short it is."""
+    period = max(1, 2 * (length - 1))
+    folded = torch.arange(total, device=device) % period
+    return torch.minimum(folded, period - folded) if length > 1 else torch.zeros_like(folded)
+
+
+def grown_length(length: int, stride: int) -> int:
+    """Give the next multiple of a stride, at least two of them."""
+    return max(2 * stride, -(-length // stride) * stride)
+
+
+def grown(pixels: Float[Tensor, "n 3 h w"], stride: int) -> Float[Tensor, "n 3 g v"]:
+    """Reflect a picture at its lower and right end up to multiples of a stride, at least two of them."""
+    rows, columns = (Span.whole(grown_length(length, stride)) for length in pixels.shape[2:])
+    return pixels_in(pixels, Window(rows, columns))
+
+
+def pixels_in(pixels: Float[Tensor, "n 3 h w"], window: Window) -> Float[Tensor, "n 3 g v"]:
+    """Cut out what is walked over, of the picture reflected at its lower and right end."""
+    for axis, span in ((2, window.rows), (3, window.columns)):
+        length = pixels.shape[axis]
+        if span.stop <= length:
+            pixels = pixels.narrow(axis, span.start, span.stop - span.start)
+        else:
+            pixels = pixels.index_select(axis, reflected(length, span.stop, pixels.device)[span.start :])
+    return pixels.contiguous(memory_format=torch.channels_last)
+
+
+def windows(height: int, width: int, stride: int, halo: int, most: int) -> list[Window]:
+    """Divide a picture into windows of at most so many pixels, walked over with as little halo as can be.
+
+    Args:
+        height: of the picture, in pixels.
+        width: of the picture.
+        stride: all borders are multiples of it.
+        halo: pixels around what counts, a multiple of the stride.
+        most: pixels in a window; where not even the smallest has so few, it is the smallest.
+    """
+    rows, columns = grown_length(height, stride), grown_length(width, stride)
+    grids = [
+        [_spans(length, stride, halo, parts) for parts in _partitions(length // stride)] for length in (rows, columns)
+    ]
+    best: tuple[bool, int, Sequence[Span], Sequence[Span]] | None = None
+    for above, aside in product(*grids):
+        sizes = [[span.stop - span.start for span in spans] for spans in (above, aside)]
+        excess = max(0, max(sizes[0]) * max(sizes[1]) - most)
+        cost = excess or sum(sizes[0]) * sum(sizes[1])
+        if best is None or (excess > 0, cost) < best[:2]:
+            best = (excess > 0, cost, above, aside)
+    assert best is not None  # there is a partition into one
+    return [Window(r, c) for r, c in product(best[2], best[3])]
+
+
+def _partitions(cells: int) -> list[int]:
+    """List numbers of parts worth trying: those that make the parts smaller."""
+    return sorted({-(-cells // size) for size in range(1, cells + 1)})
+
+
+def _spans(length: int, stride: int, halo: int, parts: int) -> list[Span]:
+    """Cut a line into parts of nearly equal length, each with its halo."""
+    cells = length // stride
+    ends = [cells * number // parts * stride for number in range(parts + 1)]
+    return [Span(max(0, a - halo), min(length, b + halo), a, b) for a, b in pairwise(ends)]
