@@ -12,6 +12,7 @@ from PIL import Image as Pillow
 from torch.nn import functional
 
 from universal_style.devices import backend_named, peak_memory
+from universal_style.drivers.tiled import Tiled
 from universal_style.drivers.windows import grown
 from universal_style.errors import InputError, OptionError
 from universal_style.images import Image, Source
@@ -118,7 +119,7 @@ class Stylizer:
         regions, regions_of_styles = self._regions(request, picture, content_mask, subjects, style_masks)
         matched = self._matched(request, regions, regions_of_styles)
         pixels = picture.tensor(self.backend.device)
-        task = Task(pixels, regions, subjects, regions_of_styles, matched, request.seed, steps)
+        task = Task(pixels, regions, subjects, regions_of_styles, matched, Tiled(10**9), request.seed, steps)
         return picture, request, task
 
     def observe(self, *sources: StyleSource, style_size: int | None = None) -> Style:

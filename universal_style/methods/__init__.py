@@ -6,7 +6,7 @@ from pathlib import Path
 
 from universal_style.methods.closed_form import CLOSED_FORMS
 from universal_style.methods.feed_forward import SUFFIX, FeedForward
-from universal_style.methods.kinds import Carried, Method, Recipe, Task
+from universal_style.methods.kinds import Carried, Carrier, Lasting, Method, Recipe, Task
 from universal_style.methods.optimisers import OPTIMISERS
 from universal_style.names import looked_up
 
@@ -25,4 +25,15 @@ def method_named(name: str) -> Method:
     return looked_up("method", name, METHODS)
 
 
-__all__ = ["CLOSED_FORMS", "METHODS", "OPTIMISERS", "Carried", "Method", "Recipe", "Task", "method_named"]
+__all__ = [
+    "CLOSED_FORMS",
+    "METHODS",
+    "OPTIMISERS",
+    "Carried",
+    "Carrier",
+    "Lasting",
+    "Method",
+    "Recipe",
+    "Task",
+    "method_named",
+]

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+from jaxtyping import Float
+from torch import Tensor
+
+from universal_style.drivers.edits import Fit
 from universal_style.drivers.fit import StyleFit
-from universal_style.drivers.whole import carry
+from universal_style.drivers.tiled import Tiled
 from universal_style.errors import OptionError
 from universal_style.methods.kinds import Carried, Task
 from universal_style.mixing import Mixing, mixing_named
+from universal_style.networks.checkpoints import Checkpoint
 from universal_style.networks.pooling import HaarCat5Pooling, HaarSumPooling, IndexPooling, NearestPooling, Pooling
 from universal_style.networks.stage import Ascent, Site, Stage, Walker, decoder_site, encoder_site, skip_sites
+from universal_style.regions import LabelMap
+from universal_style.report import Steps
 from universal_style.subjects import Loaded, aims_of
 from universal_style.transforms import OptimalTransport, Transform, transform_named
 
@@ -167,23 +174,55 @@ class Walks:
 
     def carry(self, loaded: Loaded, task: Task) -> Carried:
         """Observe the styles, then walk through the stages."""
-        task.steps.begin("load decoders")
+        ready = self.ready(loaded, task)
+        return Carried(ready.carry(task.pixels, task.regions, task.steps), ready.checkpoints)
+
+    def stages_of(self, loaded: Loaded) -> tuple[list[Stage], list[Checkpoint]]:
+        """Load the networks; give the files that they came from, too."""
         stages, checkpoints = [], [loaded.encoder_checkpoint]
         for plan in self.stages:
             decoder, checkpoint = loaded.decoder(self.pooling, plan.level)
             stages.append(Stage(loaded.encoder, decoder, self.pooling, plan.sites))
             checkpoints.append(checkpoint)
+        return stages, checkpoints
+
+    def ready(self, loaded: Loaded, task: Task) -> Fitted:
+        """Load the decoders and observe the styles, once for any number of pictures with the task's regions."""
+        task.steps.begin("load decoders")
+        stages, checkpoints = self.stages_of(loaded)
         sites = frozenset(site for stage in stages for site in stage.sites)
         observed = []
         for number, (subject, labels) in enumerate(zip(task.subjects, task.regions_of_styles, strict=True), start=1):
             task.steps.begin("observe styles", f"observing style {number}")
             observed.append(loaded.observe(subject, labels, walks_over(stages), sites))
         fit = StyleFit(self.transform, self.mixing, aims_of(task.regions, task.matched, observed), self.alphas)
-        pixels = task.pixels
-        for plan, stage in zip(self.stages, stages, strict=True):
-            task.steps.begin(f"relu{plan.level}_1")
-            pixels = carry(stage, pixels, fit, task.regions)
-        return Carried(pixels, checkpoints)
+        return Fitted(stages, fit, checkpoints, task.driver)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Walks with their decoders loaded and their styles observed.
+
+    Attributes:
+        stages: in the order in which they run.
+        fit: of the maps at their sites.
+        checkpoints: that were used.
+        driver: that takes the walks.
+    """
+
+    stages: Sequence[Stage]
+    fit: Fit
+    checkpoints: Sequence[Checkpoint]
+    driver: Tiled
+
+    def wrapped(self, wrap: Callable[[Fit], Fit]) -> Fitted:
+        return replace(self, fit=wrap(self.fit))
+
+    def carry(self, pixels: Float[Tensor, "1 3 h w"], regions: LabelMap, steps: Steps) -> Float[Tensor, "1 3 h w"]:
+        for stage in self.stages:
+            steps.begin(f"relu{stage.decoder.level}_1")
+            pixels = self.driver.carry(stage, pixels, self.fit, regions)
+        return pixels
 
 
 def walks_over(stages: Sequence[Stage]) -> list[Walker]:

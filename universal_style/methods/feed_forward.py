@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
+from universal_style.drivers.edits import Fit
 from universal_style.drivers.windows import grown
 from universal_style.methods.kinds import Carried, Task
-from universal_style.networks.feed_forward import STRIDE, net_facts
+from universal_style.networks.checkpoints import Checkpoint
+from universal_style.networks.feed_forward import STRIDE, TransformNet, net_facts
+from universal_style.regions import LabelMap
+from universal_style.report import Steps
 from universal_style.subjects import Loaded
 
 SUFFIX = ".safetensors"
@@ -61,11 +68,31 @@ class Pass:
     def steps(self, styles: int) -> int:
         return 2
 
-    @torch.inference_mode()
     def carry(self, loaded: Loaded, task: Task) -> Carried:
+        ready = self.ready(loaded, task)
+        return Carried(ready.carry(task.pixels, task.regions, task.steps), ready.checkpoints)
+
+    def ready(self, loaded: Loaded, task: Task) -> Net:
+        """Load the net, once for any number of pictures."""
         task.steps.begin("load networks")
         network, checkpoint = loaded.net(self.path)
-        task.steps.begin("feed forward")
-        height, width = task.pixels.shape[2:]
-        pixels = network(grown(task.pixels, STRIDE))[:, :, :height, :width]
-        return Carried(pixels, [checkpoint])
+        return Net(network, [checkpoint])
+
+
+@dataclass(frozen=True)
+class Net:
+    """A net that is loaded."""
+
+    network: TransformNet
+    checkpoints: Sequence[Checkpoint]
+
+    def wrapped(self, wrap: Callable[[Fit], Fit]) -> Net:
+        """Stay as it is: a net fits nothing."""
+        return self
+
+    @torch.inference_mode()
+    def carry(self, pixels: Float[Tensor, "1 3 h w"], regions: LabelMap, steps: Steps) -> Float[Tensor, "1 3 h w"]:
+        steps.begin("feed forward")
+        height, width = pixels.shape[2:]
+        result: Tensor = self.network(grown(pixels, STRIDE))
+        return result[:, :, :height, :width]

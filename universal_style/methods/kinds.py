@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
 
+from universal_style.drivers.edits import Fit
+from universal_style.drivers.tiled import Tiled
 from universal_style.networks.checkpoints import Checkpoint
 from universal_style.regions import LabelMap, Match
 from universal_style.report import Steps
@@ -25,6 +27,7 @@ class Task:
         subjects: the styles.
         regions_of_styles: one map for each of them.
         matched: what each region takes from each style.
+        driver: of closed-form walks.
         seed: of everything random.
         steps: to be told of what is done.
     """
@@ -34,6 +37,7 @@ class Task:
     subjects: Sequence[Subject]
     regions_of_styles: Sequence[LabelMap]
     matched: Match
+    driver: Tiled
     seed: int
     steps: Steps
 
@@ -65,6 +69,32 @@ class Recipe(Protocol):
 
     def carry(self, loaded: Loaded, task: Task) -> Carried:
         """Give one picture its style."""
+
+
+@runtime_checkable
+class Carrier(Protocol):
+    """A recipe with its networks loaded and its styles observed, for any number of pictures.
+
+    Attributes:
+        checkpoints: that it uses.
+    """
+
+    @property
+    def checkpoints(self) -> Sequence[Checkpoint]: ...
+
+    def wrapped(self, wrap: Callable[[Fit], Fit]) -> Carrier:
+        """Give the same with something around its fit; a method that fits nothing stays as it is."""
+
+    def carry(self, pixels: Float[Tensor, "1 3 h w"], regions: LabelMap, steps: Steps) -> Float[Tensor, "1 3 h w"]:
+        """Give one picture its style; not clipped."""
+
+
+@runtime_checkable
+class Lasting(Protocol):
+    """A recipe whose costly part is done once and serves many pictures; the optimisers are none."""
+
+    def ready(self, loaded: Loaded, task: Task) -> Carrier:
+        """Load the networks and observe the styles of a task, whose regions all pictures share."""
 
 
 @runtime_checkable
