@@ -19,11 +19,11 @@ ROOMS = [
     {"styles", "metrics", "report", "reference", "keep_colors", "lut"},
     {"subjects"},
     {"methods"},
-    {"request"},
+    {"request", "pretrained"},
     {"stylizer", "training"},
     {"contenders", "sheets"},
     {"demo", "evaluation", "comparison", "texture", "grids"},
-    {"cli"},
+    {"cli", "integrations"},
 ]
 """Imports point to an earlier line, or stay within a line where one of its rooms serves another."""
 STRANGERS = [("networks", "transforms"), ("networks", "moments"), ("images", "networks"), ("transforms", "networks")]

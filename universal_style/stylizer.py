@@ -11,6 +11,7 @@ import torch
 from PIL import Image as Pillow
 from torch.nn import functional
 
+from universal_style import pretrained
 from universal_style.devices import backend_named, peak_memory
 from universal_style.drivers.tiled import Tiled
 from universal_style.drivers.windows import grown
@@ -51,7 +52,38 @@ class Stylizer:
     ) -> None:
         self.method = method_named(method)
         self.backend = backend_named(device, self.method.precision if dtype == "auto" else dtype)
+        self.dtype = dtype
         self.loaded = Loaded(self.backend, Path(decoders) if decoders is not None else bundled_folder())
+
+    @classmethod
+    def from_pretrained(
+        cls, source: str | Path, *, device: str = "auto", dtype: str | None = None, revision: str | None = None
+    ) -> Stylizer:
+        """Take a method and its networks from a folder that `save_pretrained` wrote.
+
+        Args:
+            source: the folder; or OWNER/NAME of a repository on a model hub, which is fetched where no such folder is
+                there (the extra `hub`; HF_HUB_OFFLINE is respected).
+            device: auto, cpu, cuda or mps.
+            dtype: as of `Stylizer`; the folder's own when left out.
+            revision: of the repository: a branch, tag or commit.
+
+        Raises:
+            InputError: there is no such folder, and it cannot be fetched.
+            CheckpointError: it is no pretrained folder, or a file is missing, damaged or swapped.
+        """
+        folder = pretrained.folder_of(source, revision)
+        config = pretrained.Pretrained.read(folder)
+        return cls(config.place(folder), device=device, dtype=dtype or config.dtype, decoders=folder)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write the method and its networks, for `from_pretrained`: config, checkpoints, SHA-256 sums, model card.
+
+        Raises:
+            CheckpointError: a checkpoint is missing or damaged.
+            OutputError: the folder cannot be written.
+        """
+        pretrained.save(Path(folder), self.method, self.dtype, self.loaded.folder)
 
     def transfer(self, content: Source, *styles: StyleSource, **options: Any) -> Pillow.Image:
         """Give the content in the style.

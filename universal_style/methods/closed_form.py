@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 from jaxtyping import Float
@@ -15,7 +16,7 @@ from universal_style.drivers.tiled import Tiled
 from universal_style.errors import OptionError
 from universal_style.methods.kinds import Carried, Task
 from universal_style.mixing import Mixing, mixing_named
-from universal_style.networks.checkpoints import Checkpoint
+from universal_style.networks.checkpoints import Checkpoint, decoder_name
 from universal_style.networks.pooling import HaarCat5Pooling, HaarSumPooling, IndexPooling, NearestPooling, Pooling
 from universal_style.networks.stage import Ascent, Site, Stage, Walker, decoder_site, encoder_site, skip_sites
 from universal_style.regions import LabelMap
@@ -134,6 +135,11 @@ class ClosedForm:
             mix=mix,
             mixing=mixing_named(mix),
         )
+
+    def checkpoints(self, folder: Path) -> list[Path]:
+        """Name the decoders of all its levels."""
+        plans = self.arrangement(self.levels, self.places, self.pooling)
+        return [folder / f"{decoder_name(self.pooling.name, plan.level)}.safetensors" for plan in plans]
 
 
 @dataclass(frozen=True)

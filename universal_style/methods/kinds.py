@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Float
@@ -123,3 +124,12 @@ class Method(Protocol):
         Raises:
             OptionError: an option is out of range or contradicts another.
         """
+        ...
+
+    def checkpoints(self, folder: Path) -> Sequence[Path]:
+        """Name the files of its networks beside the encoder, whether or not they are there.
+
+        Args:
+            folder: where decoders lie.
+        """
+        ...

@@ -118,6 +118,10 @@ class Optimiser:
             preview_every=preview_every,
         )
 
+    def checkpoints(self, folder: Path) -> tuple[Path, ...]:
+        """There are none: it descends on the pixels themselves."""
+        return ()
+
 
 def _weights(option: str, layers: LayerWeights | Sequence[str]) -> dict[str, float]:
     """Check layers and scale their weights to sum to 1."""

@@ -7,6 +7,7 @@ stored as int8 with one scale per output channel, the encoder as float16.
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,10 +93,7 @@ def read_checkpoint(folder: Path, name: str) -> Checkpoint:
     if listed is None:
         raise CheckpointError(f"{path.name} is not listed in {folder / SUMS}; reinstall the package")
     digest = sha256(path)
-    if digest != listed:
-        raise CheckpointError(
-            f"{path} has SHA-256 {digest[:12]}…, {SUMS} says {listed[:12]}…: damaged or swapped; reinstall the package"
-        )
+    _compare(path, digest, listed)
     try:
         with safe_open(path, framework="pt") as file:
             stored = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
@@ -111,10 +109,56 @@ def write_checkpoint(folder: Path, name: str, stored: Mapping[str, Tensor], meta
     path = folder / f"{name}.safetensors"
     with replacing(path) as temporary:
         save_file({key: value.contiguous() for key, value in stored.items()}, temporary, dict(metadata))
-    sums = _read_sums(folder) | {path.name: sha256(path)}
-    with replacing(folder / SUMS) as temporary:
-        temporary.write_text("".join(f"{digest}  {file}\n" for file, digest in sorted(sums.items())))
+    _list(folder, path.name, sha256(path))
     return path
+
+
+def copy_checkpoint(path: Path, folder: Path) -> Path:
+    """Copy a network's file into a folder of checkpoints, and list it there.
+
+    Raises:
+        CheckpointError: the file is not what is listed beside it.
+    """
+    digest = sha256(path)
+    listed = _read_sums(path.parent).get(path.name, digest)  # a net stands alone; nothing is listed beside it
+    _compare(path, digest, listed)
+    copy = folder / path.name
+    if not (copy.exists() and copy.samefile(path)):
+        with replacing(copy) as temporary:
+            shutil.copyfile(path, temporary)
+    _list(folder, path.name, digest)
+    return copy
+
+
+def verify(folder: Path) -> None:
+    """Check every file that a folder lists, and that it lists every safetensors file.
+
+    Raises:
+        CheckpointError: one is missing, damaged or not listed.
+    """
+    sums = _read_sums(folder)
+    for file in sorted({*sums, *(path.name for path in folder.glob("*.safetensors"))}):
+        path = folder / file
+        if Path(file).name != file:
+            raise CheckpointError(f"{folder / SUMS} lists {file!r}, which lies elsewhere; fetch the folder anew")
+        if not path.is_file():
+            raise CheckpointError(f"{path} is missing, though {SUMS} lists it; save or fetch the folder anew")
+        if file not in sums:
+            raise CheckpointError(f"{file} is not listed in {folder / SUMS}; save or fetch the folder anew")
+        _compare(path, sha256(path), sums[file])
+
+
+def metadata_of(path: Path) -> dict[str, str]:
+    """Read what a network's file says of itself, without its tensors.
+
+    Raises:
+        CheckpointError: it is no safetensors file.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return dict(file.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is not a readable safetensors file ({error}); make it anew") from error
 
 
 def load_encoder(folder: Path, level: int = LEVELS[-1]) -> tuple[Encoder, Checkpoint]:
@@ -151,6 +195,20 @@ def _read_sums(folder: Path) -> dict[str, str]:
         return {}
     lines = (line.split(maxsplit=1) for line in path.read_text().splitlines() if line.strip())
     return {name.strip(): digest for digest, name in lines}
+
+
+def _list(folder: Path, file: str, digest: str) -> None:
+    """Put a file's line into `SHA256SUMS`, in place of an older one."""
+    sums = _read_sums(folder) | {file: digest}
+    with replacing(folder / SUMS) as temporary:
+        temporary.write_text("".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items())))
+
+
+def _compare(path: Path, digest: str, listed: str) -> None:
+    if digest != listed:
+        raise CheckpointError(
+            f"{path} has SHA-256 {digest[:12]}…, {SUMS} says {listed[:12]}…: damaged or swapped; install it anew"
+        )
 
 
 def _dequantised(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
