@@ -1,0 +1,1 @@
+"""Places where users already are: each folder here plugs the package into another program."""
