@@ -257,7 +257,7 @@ def transfer(
 ) -> Pillow.Image:
     """Give the content in the style, in one call; see `Stylizer.transfer` for the options.
 
-    Example:
+    Examples:
         >>> import universal_style
         >>> universal_style.transfer("photo.jpg", "painting.jpg", alpha=0.8).save("out.png")  # doctest: +SKIP
     """
