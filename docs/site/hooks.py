@@ -12,6 +12,7 @@ from mkdocs.plugins import get_plugin_logger
 from mkdocs.structure.files import File, Files
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+SITE = Path(__file__).resolve().parent
 BORROWED = {
     "decoders.md": "decoders/README.md",
     "training-curves.png": "decoders/training-curves.png",
@@ -61,7 +62,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
         if target in pages:
             depth = page.file.src_uri.count("/")
             return f"[{link['text']}]({'../' * depth}{pages[target]}{link['anchor'] or ''})"
-        if target.is_relative_to(config.docs_dir) and not own:
+        if target.is_relative_to(config.docs_dir) and not target.is_relative_to(SITE) and not own:
             return link[0]
         if not target.exists():
             log.warning(f"{page.file.src_uri} links to {link['target']}, which is not there")
