@@ -1,5 +1,7 @@
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -273,3 +275,22 @@ def test_a_decoder_comes_to_what_its_steps_say(pooling):
     for block in decoder.blocks:
         *_, (_, stepped) = block.steps(stepped, kept[block.level - 1], pooling)
     torch.testing.assert_close(decoder(features, kept, pooling), stepped, atol=1e-5, rtol=1e-4)
+
+
+def test_the_topology_is_that_of_torchvision():
+    from torchvision.models.vgg import cfgs
+
+    groups, channels = [[]], 3
+    for entry in cfgs["E"]:
+        if entry == "M":
+            groups.append([])
+            continue
+        groups[-1].append((channels, entry))
+        channels = entry
+    wanted = [shape for group in groups[:4] for shape in group] + groups[4][:1]
+    assert list(convolutions().values()) == wanted
+
+
+def test_torchvision_is_not_loaded_for_a_transfer():
+    script = "import sys, universal_style.stylizer; sys.exit('torchvision' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -380,7 +380,7 @@ def test_the_encoder_of_torchvision_is_asked_for_in_one_line_where_it_cannot_be_
     def refuse(*_, **__):
         raise OSError("no network")
 
-    monkeypatch.setattr("universal_style.networks.torchvision_encoder.vgg19", refuse)
+    monkeypatch.setattr("torchvision.models.vgg19", refuse)
     with pytest.raises(InputError, match="use --encoder bundled"):
         gatys.transfer(*small, encoder="torchvision", iterations=1)
 
@@ -388,7 +388,7 @@ def test_the_encoder_of_torchvision_is_asked_for_in_one_line_where_it_cannot_be_
 def test_the_encoder_of_torchvision_serves(small, monkeypatch):
     torch.manual_seed(0)
     network = vgg19(weights=None)
-    monkeypatch.setattr("universal_style.networks.torchvision_encoder.vgg19", lambda **_: network)
+    monkeypatch.setattr("torchvision.models.vgg19", lambda **_: network)
     _, report = Stylizer("gatys", device="cpu").run(*small, encoder="torchvision", iterations=8)
     assert report.trace[-1]["style"] < report.trace[0]["style"]
     assert not report.checkpoints

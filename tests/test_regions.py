@@ -27,7 +27,6 @@ from universal_style.regions import (
     match,
     moment_weights,
     read_masks,
-    semantic,
     stacked,
 )
 
@@ -634,6 +633,6 @@ def test_a_segmentation_network_that_cannot_be_fetched_is_one_line(monkeypatch, 
     def offline(*_, **__):
         raise OSError("no network")
 
-    monkeypatch.setattr(semantic, "lraspp_mobilenet_v3_large", offline)
+    monkeypatch.setattr("torchvision.models.segmentation.lraspp_mobilenet_v3_large", offline)
     with pytest.raises(InputError, match=r"cannot be fetched \(no network\); connect"):
         Segmenter.pretrained(torch.device("cpu"))

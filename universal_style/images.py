@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageCms, ImageOps, UnidentifiedImageError
 from torch import Tensor
-from torchvision.io import ImageReadMode, decode_image
 
 from universal_style.atomic import replacing
 from universal_style.errors import InputError, OptionError, OutputError
@@ -241,6 +240,8 @@ def _read_deep(path: Path, picture: Pillow.Image) -> Image | None:
             header = stream.read(25)
         if header[24] != 16:
             return None
+        from torchvision.io import ImageReadMode, decode_image  # a second and 160 MB, for those who need it
+
         data = torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.uint8)
         return _of_array(decode_image(data, ImageReadMode.UNCHANGED).permute(1, 2, 0).numpy())
     if picture.format == "TIFF" and getattr(picture, "tag_v2", {}).get(258, (8,))[0] == 16:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -169,7 +169,7 @@ def load_encoder(folder: Path, level: int = LEVELS[-1]) -> tuple[Encoder, Checkp
         encoder.load_plain(dict(checkpoint.tensors))
     except (KeyError, RuntimeError) as error:
         raise CheckpointError(f"{checkpoint.path} does not hold a VGG-19 encoder; reinstall the package") from error
-    return encoder.eval(), checkpoint
+    return encoder.eval(), replace(checkpoint, tensors={})  # the encoder has them now
 
 
 def load_decoder(folder: Path, pooling: Pooling, level: int) -> tuple[Decoder, Checkpoint]:
@@ -186,7 +186,7 @@ def load_decoder(folder: Path, pooling: Pooling, level: int) -> tuple[Decoder, C
         decoder.load_plain(dict(checkpoint.tensors))
     except (KeyError, RuntimeError) as error:
         raise CheckpointError(f"{checkpoint.path} does not hold a relu{level}_1 decoder; reinstall it") from error
-    return decoder.eval().requires_grad_(False), checkpoint
+    return decoder.eval().requires_grad_(False), replace(checkpoint, tensors={})
 
 
 def _read_sums(folder: Path) -> dict[str, str]:

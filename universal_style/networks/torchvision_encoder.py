@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import VGG19_Weights, vgg19
 
 from universal_style.errors import InputError
 from universal_style.networks.vgg import Encoder, convolutions
@@ -20,6 +19,8 @@ def fetched_encoder() -> Encoder:
     Raises:
         InputError: it cannot be fetched.
     """
+    from torchvision.models import VGG19_Weights, vgg19  # a second and 160 MB, for those who ask for it
+
     try:
         network = vgg19(weights=VGG19_Weights.IMAGENET1K_V1)
     except (OSError, RuntimeError) as error:

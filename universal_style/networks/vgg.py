@@ -7,29 +7,26 @@ from typing import cast
 
 from jaxtyping import Float
 from torch import Tensor, nn
-from torchvision.models.vgg import cfgs
 
 from universal_style.networks.convolution import ReflectionConvolution
 from universal_style.networks.pooling import Kept, Pooling
 
 LEVELS = (1, 2, 3, 4, 5)
+GROUPS = ((2, 64), (2, 128), (4, 256), (4, 512), (1, 512))
+"""Convolutions between the poolings, and their output channels; of the last group the first alone."""
 
 
 def convolutions() -> dict[str, tuple[int, int]]:
     """Name every convolution up to conv5_1 with its (input, output) channels.
 
-    Source: Simonyan and Zisserman 2015, configuration E, as torchvision keeps it.
+    Source: Simonyan and Zisserman 2015, configuration E, as torchvision's `cfgs["E"]` lists it.
     """
     shapes: dict[str, tuple[int, int]] = {}
-    channels, group, index = 3, 1, 1
-    for entry in cfgs["E"]:
-        if isinstance(entry, str):
-            group, index = group + 1, 1
-            continue
-        shapes[f"conv{group}_{index}"] = (channels, int(entry))
-        channels, index = int(entry), index + 1
-        if group == LEVELS[-1]:
-            break
+    channels = 3
+    for group, (count, width) in enumerate(GROUPS, start=1):
+        for index in range(1, count + 1):
+            shapes[f"conv{group}_{index}"] = (channels, width)
+            channels = width
     return shapes
 
 
@@ -74,7 +71,8 @@ class EncoderBlock(nn.Module):
     ) -> Iterator[tuple[str, Float[Tensor, "n d g v"]]]:
         """Yield (name, input of that convolution) step by step; the last item, named "", is relu{level}_1.
 
-        What the pooling keeps (nothing in the first block) is appended to `kept` on the way.
+        What the pooling keeps (nothing in the first block) is appended to `kept` on the way. The trainer looks at
+        these; `forward` gives the last alone and keeps no other.
         """
         for name in self.before_pooling:
             yield name, features
@@ -102,7 +100,13 @@ class EncoderBlock(nn.Module):
     def forward(
         self, features: Float[Tensor, "n c h w"], pooling: Pooling, kept: list[Kept]
     ) -> Float[Tensor, "n d g v"]:
-        *_, (_, output) = self.steps(features, pooling, kept)
+        for name in self.before_pooling:
+            features = convolution(self, name)(features).relu_()
+        bands: Kept = ()
+        if self.level > 1:
+            features, bands = pooling.down(features)
+        kept.append(bands)
+        output: Tensor = convolution(self, self.after_pooling)(features).relu_()
         return output
 
 

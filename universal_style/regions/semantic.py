@@ -10,7 +10,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.models.segmentation import LRASPP_MobileNet_V3_Large_Weights, lraspp_mobilenet_v3_large
 
 from universal_style.errors import InputError
 from universal_style.regions.label_map import Colour, LabelMap
@@ -41,6 +40,8 @@ class Segmenter:
         Raises:
             InputError: it cannot be fetched.
         """
+        from torchvision.models.segmentation import LRASPP_MobileNet_V3_Large_Weights, lraspp_mobilenet_v3_large
+
         try:
             network = lraspp_mobilenet_v3_large(weights=LRASPP_MobileNet_V3_Large_Weights.DEFAULT)
         except (OSError, RuntimeError) as error:
