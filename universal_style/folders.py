@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from universal_style.errors import InputError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"})
+
+
+def files_in(folder: Path, suffixes: Collection[str]) -> list[Path]:
+    """List the files under a folder that have one of some suffixes, sorted.
+
+    Raises:
+        InputError: the folder is missing.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder; give a folder of pictures")
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes and not path.is_dir())
 
 
 def pictures_in(*folders: Path) -> list[Path]:
@@ -15,10 +27,7 @@ def pictures_in(*folders: Path) -> list[Path]:
     Raises:
         InputError: a folder is missing or none holds a picture.
     """
-    for folder in folders:
-        if not folder.is_dir():
-            raise InputError(f"{folder} is not a folder; give a folder of pictures")
-    found = sorted(p for folder in folders for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    found = sorted(path for folder in folders for path in files_in(folder, SUFFIXES))
     if not found:
         names = ", ".join(str(f) for f in folders)
         raise InputError(f"no picture in {names}; needed are files such as .jpg or .png")

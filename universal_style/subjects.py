@@ -24,8 +24,8 @@ from universal_style.networks.vgg import Encoder
 from universal_style.regions import KEEP, WHOLE, LabelMap, Match
 from universal_style.styles import Style, scaled_style
 
-StyleSource = Style | Source
-"""A preset or anything that stands for a picture."""
+REMEMBERED_STYLES = 16
+"""Styles from files whose moments are kept, at some 4 MB each; the one used longest ago makes room."""
 
 FileKey = tuple[str, int, int, int | None] | None
 """Path, time of change, length and style size of a picture's file; None for what is no file."""
@@ -66,8 +66,14 @@ class Subject:
         return replace(self, file=None, picture=kept.before(self.picture, content))
 
 
+StyleSource = Style | Subject | Source
+"""A preset, anything that stands for a picture, or what was read of one already."""
+
+
 def subject_of(source: StyleSource, style_size: int | None) -> Subject:
     """Read what stands for a style: a preset, or a picture at the size at which it is observed."""
+    if isinstance(source, Subject):
+        return source
     if isinstance(source, Style):
         return Subject(source.name, None, source, None)
     if not isinstance(source, str | Path):
@@ -186,16 +192,19 @@ class Loaded:
         return Observed(parts[0].merge(*parts[1:]), tuple(parts))
 
     def whole(self, subject: Subject, walks: Sequence[Walker]) -> Style:
-        """Observe a style as one region; files are remembered."""
+        """Observe a style as one region; the last few files are remembered."""
         if subject.preset is not None:
             return subject.preset.to(self._home)
         assert subject.picture is not None
+        if not subject.file:
+            return Style.of_picture(subject.picture, walks, self.backend.device, subject.name)
         key = (subject.file, tuple(walks))
-        if subject.file and key in self._styles:
-            return self._styles[key]
-        style = Style.of_picture(subject.picture, walks, self.backend.device, subject.name)
-        if subject.file:
-            self._styles[key] = style
+        style = self._styles.pop(key, None)
+        if style is None:
+            style = Style.of_picture(subject.picture, walks, self.backend.device, subject.name)
+        self._styles[key] = style  # at the end, as the last used
+        while len(self._styles) > REMEMBERED_STYLES:
+            del self._styles[next(iter(self._styles))]
         return style
 
     @property

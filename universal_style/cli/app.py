@@ -45,8 +45,8 @@ def main() -> NoReturn:
         _fail(error, debug, 1)
     except MemoryError as error:
         _fail(UniversalStyleError(f"memory ran out ({error}); use a smaller --size"), debug, 1)
-    except KeyboardInterrupt:
-        _fail(UniversalStyleError("interrupted; nothing was written"), debug, 130)
+    except KeyboardInterrupt as error:
+        _fail(UniversalStyleError(str(error) or "interrupted; nothing was written"), debug, 130)
     sys.exit(0)
 
 

@@ -100,3 +100,27 @@ class DtypeName(StrEnum):
     FLOAT32 = "float32"
     BFLOAT16 = "bfloat16"
     FLOAT16 = "float16"
+
+
+class PairsName(StrEnum):
+    """Pairings of contents and styles by name."""
+
+    PRODUCT = "product"
+    ZIP = "zip"
+
+
+class EngineName(StrEnum):
+    """What does a batch, by name."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
+class FormatName(StrEnum):
+    """Formats of files by name."""
+
+    PNG = "png"
+    JPG = "jpg"
+    WEBP = "webp"
+    TIFF = "tiff"
+    BMP = "bmp"

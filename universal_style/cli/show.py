@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +48,17 @@ def progress(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
 
 
 @contextmanager
-def extra() -> Iterator[None]:
-    """Import what only an extra installs."""
+def extra(name: str = "training") -> Iterator[None]:
+    """Import what only an extra installs.
+
+    Args:
+        name: of the extra.
+    """
     try:
         yield
     except ModuleNotFoundError as error:
         raise OptionError(
-            f"this needs {error.name}, which is not installed: pip install 'universal-style[training]'"
+            f"this needs {error.name}, which is not installed: pip install 'universal-style[{name}]'"
         ) from error
 
 
@@ -88,4 +93,26 @@ def training_bars(quiet: bool) -> Iterator[Callable[[str, Any], None]]:
             console.print(detail, f"step {report.done}", *fields.values(), highlight=False)
 
     with progress:
+        yield show
+
+
+@contextmanager
+def counting_bar(quiet: bool, total: int) -> Iterator[Callable[[int, float], None]]:
+    """Show how many of many are done, how many a second, and when the rest will be; told (ended, rate)."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[left]}"),
+    )
+    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
+        task = bar.add_task("", total=total, rate="", left="")
+
+        def show(ended: int, rate: float) -> None:
+            left = f"{timedelta(seconds=round((total - ended) / rate))} left" if rate > 0 else ""
+            bar.update(task, completed=ended, rate=f"{rate:.1f}/s", left=left)
+
         yield show

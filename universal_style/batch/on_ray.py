@@ -1,0 +1,155 @@
+"""The engine of many processes, on one machine or a cluster: each worker is an actor with networks of its own."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from universal_style.batch.bench import Bench, Outcome, Setting
+from universal_style.batch.jobs import Job
+from universal_style.batch.ledger import Ledger
+from universal_style.devices import keep_freed_memory
+from universal_style.errors import InputError, OptionError, UniversalStyleError
+
+RETRIES = 2
+"""How often a job is tried again whose worker died."""
+OBJECT_STORE_BYTES = 80 * 2**20
+"""Of a session of our own: jobs travel as paths, so the store stays empty. Ray wants at least 75 MiB."""
+
+
+class Worker:
+    """One process of the many."""
+
+    def __init__(self, setting: Setting, ledger: Ledger) -> None:
+        torch.set_num_threads(setting.threads)
+        keep_freed_memory()
+        self.bench = Bench(setting, ledger)
+
+    def ready(self) -> None:
+        """Return once the process is there."""
+
+    def do(self, job: Job) -> Outcome:
+        """Do a job."""
+        return self.bench.do(job)
+
+
+class OnRay:
+    """Does jobs on the workers of a Ray cluster, all of which see the same files.
+
+    Args:
+        setting: of all jobs.
+        ledger: where finished jobs are recorded.
+        address: of the cluster; empty starts one on this machine, which ends with the batch.
+        workers: how many; 0 takes as many as fit.
+        gpu_share: of a GPU for each worker, above 0 to 1, where there are GPUs.
+
+    Raises:
+        OptionError: a number is out of range.
+    """
+
+    def __init__(
+        self, setting: Setting, ledger: Ledger, address: str = "", workers: int = 0, gpu_share: float = 0.5
+    ) -> None:
+        if workers < 0:
+            raise OptionError(f"workers {workers} is out of range; it is at least 1, or 0 for as many as fit")
+        if not 0 < gpu_share <= 1:
+            raise OptionError(f"gpu-share {gpu_share:g} is out of range; it lies above 0 and reaches 1")
+        self.setting = setting
+        self.ledger = ledger
+        self.address = address
+        self.workers = workers
+        self.gpu_share = gpu_share
+
+    def outcomes(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
+        """Do jobs, each worker one at a time, in the order in which they end.
+
+        Ray starts a worker that died anew and gives it its job again, which is done at once if it was finished. A job
+        that takes its worker with it again and again is given up.
+        """
+        import ray
+        from ray.exceptions import RayActorError, RayTaskError
+
+        with self._session():
+            waiting = iter(jobs)
+            busy: dict[Any, tuple[Any, Job | None]] = {}
+            for worker in self._started(len(jobs)):
+                busy[worker.ready.remote()] = worker, None
+            left = len(jobs)
+            while left:
+                (reference,), _ = ray.wait(list(busy), num_returns=1)
+                worker, job = busy.pop(reference)
+                try:
+                    outcome = ray.get(reference)
+                except RayTaskError as error:  # what a job raised is wrong with all of them
+                    raise error.cause if isinstance(error.cause, UniversalStyleError) else error from None
+                except RayActorError as error:
+                    if job is None:
+                        raise InputError(f"a worker did not start: {' '.join(str(error).split())}") from error
+                    outcome = Outcome(
+                        job, "failed", error=f"{job.content}: its worker died {RETRIES + 1} times over it"
+                    )
+                if job is not None:
+                    left -= 1
+                    yield replace(outcome, job=job)  # not the one whose paths were made absolute
+                following = next(waiting, None)
+                if following is not None:
+                    busy[worker.do.remote(following.absolute())] = worker, following
+
+    def _started(self, jobs: int) -> list[Any]:
+        """Start workers: as many as asked for, as fit on the nodes, and as there are jobs at most."""
+        import ray
+
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        gpus = [node.get("GPU", 0.0) for node in nodes] if self.setting.device in ("auto", "cuda") else []
+        if any(gpus):
+            needs = {"num_cpus": 0.0, "num_gpus": self.gpu_share}
+            fitting = sum(int(count / self.gpu_share + 1e-6) for count in gpus)
+        else:
+            cpus = [node.get("CPU", 0.0) for node in nodes]
+            needs = {"num_cpus": min(float(self.setting.threads), max(cpus)), "num_gpus": 0.0}
+            fitting = sum(int(count / needs["num_cpus"]) for count in cpus) if needs["num_cpus"] else 0
+        if not fitting:
+            raise InputError("the Ray cluster has no free CPU or GPU to offer; add a node")
+        kind: Any = ray.remote(Worker)
+        actor = kind.options(**needs, max_restarts=-1, max_task_retries=RETRIES)
+        return [
+            actor.remote(self.setting, self.ledger) for _ in range(max(1, min(self.workers or fitting, fitting, jobs)))
+        ]
+
+    @contextmanager
+    def _session(self) -> Iterator[None]:
+        """Be in touch with a cluster: the one that the process is in touch with already, one asked for, or our own."""
+        import ray
+
+        if ray.is_initialized():
+            yield
+            return
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+        if self.address:
+            try:
+                ray.init(self.address, **quiet)
+            except (ConnectionError, RuntimeError, ValueError) as error:
+                raise InputError(
+                    f"no Ray cluster answers at {self.address} ({' '.join(str(error).split())}); start one: ray start"
+                ) from error
+        else:
+            cores = max(os.cpu_count() or 1, self.workers * self.setting.threads)
+            ray.init(
+                "local",
+                num_cpus=cores,
+                include_dashboard=False,
+                object_store_memory=OBJECT_STORE_BYTES,
+                **quiet,
+            )
+        try:
+            yield
+        finally:
+            ray.shutdown()
