@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,8 +18,6 @@ from universal_style.batch.ledger import Ledger
 from universal_style.devices import keep_freed_memory
 from universal_style.errors import InputError, OptionError, UniversalStyleError
 
-RETRIES = 2
-"""How often a job is tried again whose worker died."""
 OBJECT_STORE_BYTES = 80 * 2**20
 """Of a session of our own: jobs travel as paths, so the store stays empty. Ray wants at least 75 MiB."""
 
@@ -48,13 +47,20 @@ class OnRay:
         address: of the cluster; empty starts one on this machine, which ends with the batch.
         workers: how many; 0 takes as many as fit.
         gpu_share: of a GPU for each worker, above 0 to 1, where there are GPUs.
+        retries: how often a job is tried again whose worker died.
 
     Raises:
         OptionError: a number is out of range.
     """
 
     def __init__(
-        self, setting: Setting, ledger: Ledger, address: str = "", workers: int = 0, gpu_share: float = 0.5
+        self,
+        setting: Setting,
+        ledger: Ledger,
+        address: str = "",
+        workers: int = 0,
+        gpu_share: float = 0.5,
+        retries: int = 2,
     ) -> None:
         if workers < 0:
             raise OptionError(f"workers {workers} is out of range; it is at least 1, or 0 for as many as fit")
@@ -65,6 +71,7 @@ class OnRay:
         self.address = address
         self.workers = workers
         self.gpu_share = gpu_share
+        self.retries = retries
 
     def outcomes(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
         """Do jobs, each worker one at a time, in the order in which they end.
@@ -76,9 +83,10 @@ class OnRay:
         from ray.exceptions import RayActorError, RayTaskError
 
         with self._session():
+            make, count = self._actor(len(jobs))
             waiting = iter(jobs)
             busy: dict[Any, tuple[Any, Job | None]] = {}
-            for worker in self._started(len(jobs)):
+            for worker in [make() for _ in range(count)]:
                 busy[worker.ready.remote()] = worker, None
             left = len(jobs)
             while left:
@@ -91,18 +99,21 @@ class OnRay:
                 except RayActorError as error:
                     if job is None:
                         raise InputError(f"a worker did not start: {' '.join(str(error).split())}") from error
-                    outcome = Outcome(
-                        job, "failed", error=f"{job.content}: its worker died {RETRIES + 1} times over it"
-                    )
+                    times = f"{self.retries + 1} times" if self.retries else "once"
+                    outcome = Outcome(job, "failed", error=f"{job.content}: its worker died over it, {times}")
+                    ray.kill(worker)  # it may be about to start anew, and takes no job while it is
+                    worker = make()
+                    busy[worker.ready.remote()] = worker, None
+                else:
+                    following = next(waiting, None)
+                    if following is not None:
+                        busy[worker.do.remote(following.absolute())] = worker, following
                 if job is not None:
                     left -= 1
                     yield replace(outcome, job=job)  # not the one whose paths were made absolute
-                following = next(waiting, None)
-                if following is not None:
-                    busy[worker.do.remote(following.absolute())] = worker, following
 
-    def _started(self, jobs: int) -> list[Any]:
-        """Start workers: as many as asked for, as fit on the nodes, and as there are jobs at most."""
+    def _actor(self, jobs: int) -> tuple[Callable[[], Any], int]:
+        """Give what starts a worker, and how many: as asked for, as fit on the nodes, and as there are jobs at most."""
         import ray
 
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
@@ -115,12 +126,10 @@ class OnRay:
             needs = {"num_cpus": min(float(self.setting.threads), max(cpus)), "num_gpus": 0.0}
             fitting = sum(int(count / needs["num_cpus"]) for count in cpus) if needs["num_cpus"] else 0
         if not fitting:
-            raise InputError("the Ray cluster has no free CPU or GPU to offer; add a node")
+            raise InputError("the Ray cluster has no CPU or GPU to offer; add a node")
         kind: Any = ray.remote(Worker)
-        actor = kind.options(**needs, max_restarts=-1, max_task_retries=RETRIES)
-        return [
-            actor.remote(self.setting, self.ledger) for _ in range(max(1, min(self.workers or fitting, fitting, jobs)))
-        ]
+        actor = kind.options(**needs, max_restarts=-1, max_task_retries=self.retries)
+        return partial(actor.remote, self.setting, self.ledger), max(1, min(self.workers or fitting, fitting, jobs))
 
     @contextmanager
     def _session(self) -> Iterator[None]:

@@ -6,13 +6,14 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from universal_style.batch.bench import Outcome
 from universal_style.batch.jobs import Job
 from universal_style.batch.ledger import Ledger
 
 
+@runtime_checkable
 class Engine(Protocol):
     """What does jobs."""
 

@@ -88,9 +88,9 @@ def batch(
                     said.add(outcome.error)
                     console.print(f"universal-style: {outcome.error}", highlight=False, markup=False, soft_wrap=True)
     except KeyboardInterrupt as error:
-        raise KeyboardInterrupt(
-            f"interrupted after {so_far.ended} of {len(jobs)} jobs; the same command goes on from there"
-        ) from error
+        ended = f"interrupted after {so_far.ended} of {len(jobs)} jobs; the same command goes on from there"
+        console.print(f"universal-style: {ended}", highlight=False, soft_wrap=True)
+        raise typer.Exit(130) from error
     finally:
         if summary is not None:
             facts = {"contents": contents, "output": output, "pairs": pairs.value, "engine": engine.value}
