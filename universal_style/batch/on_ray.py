@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,6 +21,7 @@ from universal_style.errors import InputError, OptionError, UniversalStyleError
 
 OBJECT_STORE_BYTES = 80 * 2**20
 """Of a session of our own: jobs travel as paths, so the store stays empty. Ray wants at least 75 MiB."""
+KNOCK_SECONDS = 10
 
 
 class Worker:
@@ -144,10 +146,12 @@ class OnRay:
         quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
         if self.address:
             try:
+                _knock(self.address)
                 ray.init(self.address, **quiet)
-            except (ConnectionError, RuntimeError, ValueError) as error:
+            except (OSError, RuntimeError, ValueError) as error:
                 raise InputError(
-                    f"no Ray cluster answers at {self.address} ({' '.join(str(error).split())}); start one: ray start"
+                    f"no Ray cluster answers at {self.address} ({' '.join(str(error).split())}); "
+                    "start one with ray start --head, or leave the address out"
                 ) from error
         else:
             cores = max(os.cpu_count() or 1, self.workers * self.setting.threads)
@@ -162,3 +166,10 @@ class OnRay:
             yield
         finally:
             ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Fail at once where nothing listens, which Ray itself finds out after minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if port.isdigit():
+        socket.create_connection((host, int(port)), timeout=KNOCK_SECONDS).close()
