@@ -21,7 +21,7 @@ ROOMS = [
     {"methods"},
     {"request", "pretrained"},
     {"stylizer", "training"},
-    {"contenders", "sheets"},
+    {"contenders", "repetition", "sheets"},
     {"demo", "evaluation", "comparison", "texture", "grids"},
     {"cli", "integrations"},
 ]

@@ -68,7 +68,7 @@ def transfer(
             **options,
         )
         image.write(output)
-        said: dict[str, Any] = {"content": str(content), "output": str(output)}
+        said: dict[str, Any] = {"output": str(output)}
         if lut is not None:
             fitted = Lut.fit(Image.of(content).scaled_to(max(image.height, image.width)), image)
             fitted.write(lut, f"{content.stem} by {facts.method}")
