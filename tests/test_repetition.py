@@ -37,11 +37,12 @@ CASES = {
     "gatys": "cat.png ducks.png -m gatys --iterations 2 --optimizer adam --init style --style-layers relu1_1=3,relu2_1 "
     "--content-layers relu2_2 --content-weight 0.3 --tv-weight 0.1 --pooling average --scales 2 "
     "--preview look.png --preview-every 2 --size 48",
-    "noise": "cat.png ducks.png -m gatys --iterations 2 --init noise --seed 5 --size 40 --encoder torchvision --scales 1",
+    "noise": "cat.png ducks.png -m gatys --iterations 2 --init noise --seed 5 --size 40 --encoder torchvision "
+    "--scales 1",
     "deep-photo": "cat.png ducks.png -m deep-photo --iterations 2 --photorealism-weight 10 --scales 1 --size 48 "
     "--style-layers relu1_1=0.1,relu2_1=0.7,relu3_1=0.3 --content-layers relu2_2",
 }
-BESIDE_THE_PICTURE = {"output", "report", "lut", "quiet"}
+BESIDE_THE_PICTURE = {"output", "report", "explain", "lut", "quiet"}
 """Parameters that do not change the picture."""
 
 

@@ -47,13 +47,13 @@ def progress(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
 
 
 @contextmanager
-def extra() -> Iterator[None]:
-    """Import what only an extra installs."""
+def extra(name: str = "training") -> Iterator[None]:
+    """Import what only the extra of a name installs."""
     try:
         yield
     except ModuleNotFoundError as error:
         raise OptionError(
-            f"this needs {error.name}, which is not installed: pip install 'universal-style[training]'"
+            f"this needs {error.name}, which is not installed: pip install 'universal-style[{name}]'"
         ) from error
 
 
