@@ -9,6 +9,7 @@ from universal_style.images import Image
 from universal_style.methods import method_named
 from universal_style.metrics import edge_ssim, psnr
 from universal_style.moments import Moments
+from universal_style.networks.pooling import NearestPooling
 from universal_style.request import Request
 from universal_style.styles import Style
 from universal_style.transforms import TRANSFORMS
@@ -141,6 +142,26 @@ def test_pictures_observed_together_are_one_style(stylizer, cat, ducks):
     expected = Moments.of(torch.cat(columns, dim=1))
     torch.testing.assert_close(together.mean, expected.mean, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(together.covariance, expected.covariance, rtol=1e-4, atol=1e-4)
+
+
+def test_merged_presets_are_the_moments_of_all_columns(stylizer, cat, ducks, tmp_path):
+    pictures = [cat, ducks.resize((112, 80)), cat.rotate(90, expand=True)]  # multiples of the stride: nothing is grown
+    for number, picture in enumerate(pictures):
+        stylizer.observe(picture).save(tmp_path / f"{number}.safetensors")
+    files = [tmp_path / f"{number}.safetensors" for number in range(len(pictures))]
+    merged, turned = stylizer.observe(*files), stylizer.observe(*reversed(files))
+    together = stylizer.observe(*pictures)
+    assert merged.moments.keys() == together.moments.keys()
+    for key, moments in merged.moments.items():
+        assert torch.equal(moments.scatter, together.moments[key].scatter)
+        torch.testing.assert_close(moments.scatter, turned.moments[key].scatter, rtol=1e-9, atol=1e-9)
+    levels = [dict(stylizer.loaded.encoder.ascend(Image.of(p).tensor(), NearestPooling(), 4)) for p in pictures]
+    for level in (1, 4):
+        expected = Moments.of(torch.cat([features[level][0].flatten(1) for features in levels], dim=1))
+        found = merged.moments[f"max/relu{level}_1"]
+        assert found.count == expected.count
+        torch.testing.assert_close(found.mean, expected.mean, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(found.covariance, expected.covariance, rtol=1e-4, atol=1e-4)
 
 
 def test_a_style_is_observed_in_one_pass_of_each_kind_and_remembered(stylizer, ducks, tmp_path):
