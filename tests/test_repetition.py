@@ -81,7 +81,7 @@ def _networks(folder, request, monkeypatch, stylizer):
         monkeypatch.setattr(Segmenter, "pretrained", lambda device: Segmenter(network))
     if case == "noise":
         network = vgg19(weights=None)
-        monkeypatch.setattr("universal_style.networks.torchvision_encoder.vgg19", lambda **_: network)
+        monkeypatch.setattr("torchvision.models.vgg19", lambda **_: network)
 
 
 def run(monkeypatch, *arguments):
