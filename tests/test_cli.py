@@ -46,7 +46,7 @@ def test_transfer_writes_picture_and_report(run, pictures):
     assert report["method"] == "wct"
     assert report["options"]["levels"] == [2, 1]
     assert report["options"]["seed"] == 3
-    assert report["options"]["transform"] == "OptimalTransport"
+    assert report["options"]["transform"] == "ot"
     assert report["content"] == "cat.png"
     assert report["seconds"]["relu2_1"] > 0
     assert report["versions"]["torch"]

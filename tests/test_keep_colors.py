@@ -5,7 +5,7 @@ import torch
 from universal_style.errors import InputError, OptionError
 from universal_style.images import Image
 from universal_style.keep_colors import KEEP_COLORS, Coral, Histogram, Luminance
-from universal_style.metrics import LUMA
+from universal_style.metrics import LUMA, luma
 from universal_style.styles import Style
 from universal_style.stylizer import Stylizer
 
@@ -14,8 +14,9 @@ def chroma(pixels):
     return pixels - (pixels @ np.array(LUMA))[:, :, None]
 
 
-def test_luminance_keeps_chroma_within_rounding(stylizer, cat, ducks):
-    result = np.asarray(stylizer.transfer(cat, ducks, keep_colors="luminance"), dtype=float)
+@pytest.mark.parametrize("name", ["luminance", "luminance-only"])
+def test_luminance_keeps_chroma_within_rounding(stylizer, cat, ducks, name):
+    result = np.asarray(stylizer.transfer(cat, ducks, keep_colors=name), dtype=float)
     content = np.asarray(cat, dtype=float)
     assert np.abs(chroma(result) - chroma(content)).max() <= 1.001  # half a step of each of two roundings
     assert np.abs(result - content).mean() > 5
@@ -29,6 +30,29 @@ def test_luminance_takes_the_results_luma_where_the_colour_allows_it():
     wild = Luminance().after(torch.randn(1, 3, 8, 9) * 5, torch.rand(1, 3, 8, 9).round())
     assert float(wild.min()) >= -1e-6
     assert float(wild.max()) <= 1 + 1e-6
+
+
+@pytest.mark.parametrize("method", ["wct", "photo-wct", "wct2"])
+def test_luminance_only_sees_no_colour_of_the_style(cat, ducks, method):
+    stylizer, style = Stylizer(method, device="cpu", dtype="float32"), Image.of(ducks)
+    grey = Image(np.repeat(luma(style.pixels).astype(np.float32)[:, :, None], 3, axis=2))
+    one, other = (stylizer.run(cat, s, keep_colors="luminance-only", levels=[2, 1])[0].pixels for s in (style, grey))
+    np.testing.assert_allclose(one, other, atol=1e-3)
+
+
+def test_luminance_only_keeps_light_and_contrast(stylizer, cat, ducks):
+    dark = Image(Image.of(cat).pixels * 0.3)
+    means = {}
+    for name in ("luminance", "luminance-only"):
+        plane = luma(stylizer.run(dark, ducks, keep_colors=name)[0].pixels)
+        means[name] = plane.mean() - luma(dark.pixels).mean()
+    assert abs(means["luminance-only"]) < 0.03
+    assert means["luminance"] > 0.1
+
+
+def test_a_flat_style_has_no_luma_to_carry(stylizer, cat):
+    result = stylizer.run(cat, np.full((40, 40, 3), 200, np.uint8), keep_colors="luminance-only", levels=[1])[0]
+    assert np.isfinite(result.pixels).all()
 
 
 def test_a_histogram_is_matched(cat, ducks):
@@ -71,8 +95,9 @@ def test_the_optimiser_keeps_colours_too(cat, ducks):
 
 def test_a_preset_cannot_be_recoloured(stylizer, cat, ducks, tmp_path):
     Style.from_images(ducks, device="cpu", dtype="float32").save(tmp_path / "ducks.safetensors")
-    with pytest.raises(InputError, match="is a preset, whose colours are fixed"):
-        stylizer.transfer(cat, tmp_path / "ducks.safetensors", keep_colors="coral")
+    for name in ("histogram", "coral", "luminance-only"):
+        with pytest.raises(InputError, match="is a preset, whose colours are fixed"):
+            stylizer.transfer(cat, tmp_path / "ducks.safetensors", keep_colors=name)
     assert stylizer.transfer(cat, tmp_path / "ducks.safetensors", keep_colors="luminance").size == cat.size
 
 

@@ -31,7 +31,7 @@ def test_a_folder_gives_the_same_pictures(saved, cat, ducks):
     options = {"smooth": "none", "levels": [2, 1]}
     result, report = stylizer.run(cat, ducks, **options)
     assert np.array_equal(result.pixels, plain.run(cat, ducks, **options)[0].pixels)
-    assert report.options["dtype"] == "float32"
+    assert report.stylizer["dtype"] == "float32"
     assert stylizer.loaded.folder == saved
 
 

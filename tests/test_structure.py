@@ -21,8 +21,8 @@ ROOMS = [
     {"methods"},
     {"request", "pretrained"},
     {"stylizer", "training"},
-    {"contenders", "sheets"},
-    {"demo", "evaluation", "comparison", "texture", "grids", "batch"},
+    {"contenders", "repetition", "sheets"},
+    {"demo", "evaluation", "comparison", "explanation", "texture", "grids", "batch"},
     {"cli", "integrations"},
 ]
 """Imports point to an earlier line, or stay within a line where one of its rooms serves another."""

@@ -9,6 +9,7 @@ from universal_style.images import Image
 from universal_style.methods import method_named
 from universal_style.metrics import edge_ssim, psnr
 from universal_style.moments import Moments
+from universal_style.networks.pooling import NearestPooling
 from universal_style.request import Request
 from universal_style.styles import Style
 from universal_style.transforms import TRANSFORMS
@@ -143,6 +144,26 @@ def test_pictures_observed_together_are_one_style(stylizer, cat, ducks):
     torch.testing.assert_close(together.covariance, expected.covariance, rtol=1e-4, atol=1e-4)
 
 
+def test_merged_presets_are_the_moments_of_all_columns(stylizer, cat, ducks, tmp_path):
+    pictures = [cat, ducks.resize((112, 80)), cat.rotate(90, expand=True)]  # multiples of the stride: nothing is grown
+    for number, picture in enumerate(pictures):
+        stylizer.observe(picture).save(tmp_path / f"{number}.safetensors")
+    files = [tmp_path / f"{number}.safetensors" for number in range(len(pictures))]
+    merged, turned = stylizer.observe(*files), stylizer.observe(*reversed(files))
+    together = stylizer.observe(*pictures)
+    assert merged.moments.keys() == together.moments.keys()
+    for key, moments in merged.moments.items():
+        assert torch.equal(moments.scatter, together.moments[key].scatter)
+        torch.testing.assert_close(moments.scatter, turned.moments[key].scatter, rtol=1e-9, atol=1e-9)
+    levels = [dict(stylizer.loaded.encoder.ascend(Image.of(p).tensor(), NearestPooling(), 4)) for p in pictures]
+    for level in (1, 4):
+        expected = Moments.of(torch.cat([features[level][0].flatten(1) for features in levels], dim=1))
+        found = merged.moments[f"max/relu{level}_1"]
+        assert found.count == expected.count
+        torch.testing.assert_close(found.mean, expected.mean, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(found.covariance, expected.covariance, rtol=1e-4, atol=1e-4)
+
+
 def test_a_style_is_observed_in_one_pass_of_each_kind_and_remembered(stylizer, ducks, tmp_path):
     path = tmp_path / "ducks.png"
     ducks.save(path)
@@ -177,7 +198,7 @@ def test_the_report_says_what_was_done(stylizer, cat, ducks):
     _, report = stylizer.run(cat, ducks, alpha=0.5, levels=[2, 1], style_weights=[3])
     assert report.method == "wct"
     assert report.size == (96, 128)
-    assert report.options["alpha"] == pytest.approx({"relu2_1": 0.5, "relu1_1": 0.5})
+    assert report.options["alpha"] == [0.5, 0.5]
     assert report.options["style_weights"] == [1]
     assert {"read", "observe styles", "relu2_1", "relu1_1"} <= set(report.seconds)
     assert report.peak_memory["process"] > 10**8
@@ -381,6 +402,13 @@ def test_a_preset_serves_every_method(photographer, stylizer, cat, ducks, tmp_pa
     stylizer.observe(ducks).save(tmp_path / "ducks.safetensors")
     result = array(photographer.transfer(cat, tmp_path / "ducks.safetensors"))
     assert np.abs(result - array(photographer.transfer(cat, ducks))).max() <= 3
+
+
+@pytest.mark.parametrize("method", ["wct2", "wct2-sum"])
+def test_the_shallow_levels_of_wct2_can_be_had_alone(cat, ducks, method):
+    stylizer = universal_style.Stylizer(method, device="cpu", dtype="float32")
+    one, two = (stylizer.run(cat, ducks, levels=levels)[0].pixels for levels in ([1], [2, 1]))
+    assert not np.array_equal(one, two)
 
 
 def test_decoder_sites_need_the_picture_of_the_style(stylizer, cat, ducks):

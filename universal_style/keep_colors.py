@@ -1,4 +1,4 @@
-"""Keeping the content's colours: what is done to a style before, and to the result after."""
+"""Keeping the content's colours: what is done to content and style before, and to the result after."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from universal_style.images import Image
-from universal_style.metrics import LUMA
+from universal_style.metrics import LUMA, luma
 from universal_style.moments import Moments
 from universal_style.names import looked_up
 from universal_style.transforms import WhitenColor
+
+FLAT = 1e-3
+"""Standard deviation under which a picture's luma is one shade, whose contrast is not stretched; a quarter of 1/255."""
 
 
 @runtime_checkable
@@ -27,6 +30,10 @@ class KeepColors(Protocol):
 
     @property
     def recolors_style(self) -> bool: ...
+
+    def carried(self, content: Image) -> Image:
+        """Give the picture that is carried in the content's place."""
+        ...
 
     def before(self, style: Image, content: Image) -> Image:
         """Give the style picture that is used in place of the style's."""
@@ -41,6 +48,9 @@ class NoColors:
     """Take the style's colours."""
 
     recolors_style = False
+
+    def carried(self, content: Image) -> Image:
+        return content
 
     def before(self, style: Image, content: Image) -> Image:
         return style
@@ -58,15 +68,43 @@ class Luminance:
 
     recolors_style = False
 
+    def carried(self, content: Image) -> Image:
+        return content
+
     def before(self, style: Image, content: Image) -> Image:
         return style
 
     def after(self, result: Tensor, content: Tensor) -> Tensor:
         weights = torch.tensor(LUMA, dtype=content.dtype, device=content.device)[None, :, None, None]
         chroma = content - (content * weights).sum(dim=1, keepdim=True)
-        luma = (result.clamp(0, 1) * weights).sum(dim=1, keepdim=True)
+        light = (result.clamp(0, 1) * weights).sum(dim=1, keepdim=True)
         least, most = -chroma.amin(dim=1, keepdim=True), 1 - chroma.amax(dim=1, keepdim=True)
-        return chroma + torch.minimum(torch.maximum(luma, least), most)
+        return chroma + torch.minimum(torch.maximum(light, least), most)
+
+
+class LuminanceOnly:
+    """Carry luma alone, both pictures turned to grey, and take the content's chroma.
+
+    What of the style is colour never enters its features, so luma is that of a grey style, and nothing but light and
+    shade is carried.
+
+    Source: Gatys et al. 2017 (Controlling perceptual factors in neural style transfer), section 5.1, in Y'CbCr; the
+        style's luma is given the mean and the standard deviation of the content's.
+    Departs: as `Luminance` where luma and chroma together leave the RGB cube.
+    """
+
+    recolors_style = True
+
+    def carried(self, content: Image) -> Image:
+        return grey(content, luma(content.pixels))
+
+    def before(self, style: Image, content: Image) -> Image:
+        own, wanted = luma(style.pixels), luma(content.pixels)
+        contrast = wanted.std() / max(float(own.std()), FLAT)
+        return grey(style, (own - own.mean()) * contrast + wanted.mean())
+
+    def after(self, result: Tensor, content: Tensor) -> Tensor:
+        return Luminance().after(result, content)
 
 
 class Histogram:
@@ -76,6 +114,9 @@ class Histogram:
     """
 
     recolors_style = True
+
+    def carried(self, content: Image) -> Image:
+        return content
 
     def before(self, style: Image, content: Image) -> Image:
         channels = [matched(style.pixels[:, :, c], content.pixels[:, :, c]) for c in range(3)]
@@ -93,6 +134,9 @@ class Coral:
 
     recolors_style = True
 
+    def carried(self, content: Image) -> Image:
+        return content
+
     def before(self, style: Image, content: Image) -> Image:
         own, wanted = (
             torch.from_numpy(np.ascontiguousarray(image.pixels.reshape(-1, 3).T))  # (h, w, 3) -> (3, h w)
@@ -103,6 +147,11 @@ class Coral:
 
     def after(self, result: Tensor, content: Tensor) -> Tensor:
         return result
+
+
+def grey(image: Image, plane: Float[np.ndarray, "h w"]) -> Image:
+    """Put one plane in place of a picture's three, clipped to [0, 1]."""
+    return replace(image, pixels=np.repeat(plane.clip(0, 1).astype(np.float32)[:, :, None], 3, axis=2))
 
 
 def matched(values: Float[np.ndarray, "h w"], wanted: Float[np.ndarray, "g v"]) -> Float[np.ndarray, "h w"]:
@@ -119,6 +168,7 @@ def matched(values: Float[np.ndarray, "h w"], wanted: Float[np.ndarray, "g v"]) 
 KEEP_COLORS: dict[str, KeepColors] = {
     "none": NoColors(),
     "luminance": Luminance(),
+    "luminance-only": LuminanceOnly(),
     "histogram": Histogram(),
     "coral": Coral(),
 }

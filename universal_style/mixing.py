@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -19,6 +20,16 @@ Mixing = Callable[[Weighed], Weighed]
 MOST_ITERATIONS = 30
 TOLERANCE = 1e-6
 """Relative change of the covariance at which the barycentre is found."""
+
+
+def shares(weights: Sequence[float]) -> tuple[float, ...]:
+    """Scale weights to sum to 1; those that do but for rounding stay as they are, so that to do it again is safe.
+
+    Args:
+        weights: each at least 0, not all 0.
+    """
+    total = math.fsum(weights)
+    return tuple(weights) if math.isclose(total, 1) else tuple(weight / total for weight in weights)
 
 
 def maps(styles: Weighed) -> Weighed:

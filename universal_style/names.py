@@ -22,3 +22,8 @@ def looked_up(kind: str, name: str, table: Mapping[str, T]) -> T:
     if name not in table:
         raise OptionError(f"{kind} {name!r} is unknown; use one of {', '.join(table)}")
     return table[name]
+
+
+def name_in(table: Mapping[str, T], entry: T) -> str:
+    """Give the name under which a table has an entry, which undoes `looked_up`."""
+    return next(name for name, other in table.items() if other == entry)

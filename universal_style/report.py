@@ -19,11 +19,16 @@ def silent(step: str, done: int, total: int) -> None:
 
 @dataclass(frozen=True)
 class Report:
-    """What a transfer did.
+    """What a transfer did, and all that is needed to do it again.
 
     Attributes:
         method: its name.
-        options: as the request understood them.
+        stylizer: arguments of `Stylizer`; device and precision are those that were chosen.
+        content: its path; None for what came as no file.
+        styles: the same of each style …
+        content_mask: … of the content's mask …
+        style_masks: … and of each style's.
+        options: of `Stylizer.run`, defaults filled in.
         size: (height, width) of the result.
         seconds: by step.
         peak_memory: in bytes; of the process so far, and of the device.
@@ -35,6 +40,11 @@ class Report:
     """
 
     method: str
+    stylizer: Mapping[str, Any]
+    content: str | None
+    styles: Sequence[str | None]
+    content_mask: str | None
+    style_masks: Sequence[str | None]
     options: Mapping[str, Any]
     size: tuple[int, int]
     seconds: Mapping[str, float]

@@ -10,7 +10,8 @@ from typing import Any
 from universal_style.errors import OptionError
 from universal_style.keep_colors import KeepColors, keep_colors_named
 from universal_style.methods import Method, Recipe
-from universal_style.regions import FEWEST_CLUSTERS, MISSING, MOST_CLUSTERS, Colour, colour_named
+from universal_style.mixing import shares
+from universal_style.regions import FEWEST_CLUSTERS, MISSING, MOST_CLUSTERS, Colour, colour_name, colour_named
 from universal_style.smoothing import Smoothing, smoothing_named
 
 LONGEST_SIDE = 100_000
@@ -75,7 +76,7 @@ class Request:
         Args:
             method: a row of the methods table.
             styles: how many styles there will be.
-            keep_colors: none, luminance, histogram or coral.
+            keep_colors: none, luminance, luminance-only, histogram or coral.
             smooth: name of the smoothing; the method's own when left out.
             missing: what happens to a region without a counterpart: global, nearest or keep.
             style_regions: none, or for each style the colour of the region of the content's mask that it is for.
@@ -124,6 +125,21 @@ class Request:
             seed=seed,
         )
 
+    def as_options(self) -> dict[str, Any]:
+        """Give the options that `of` would make the same of, as JSON can hold them."""
+        return self.recipe.as_options() | {
+            "style_weights": list(self.weights) or None,
+            "style_regions": [colour_name(colour) for colour in self.style_regions],
+            "auto_regions": self.auto_regions,
+            "semantic_regions": self.semantic_regions,
+            "missing": self.missing,
+            "smooth": self.smooth,
+            "keep_colors": self.keep,
+            "size": self.size,
+            "style_size": self.style_size,
+            "seed": self.seed,
+        }
+
 
 def _weights(weights: Sequence[float] | None, styles: int, method: Method) -> tuple[float, ...]:
     if method.holds_style:
@@ -136,10 +152,9 @@ def _weights(weights: Sequence[float] | None, styles: int, method: Method) -> tu
         return (1 / styles,) * styles
     if len(weights) != styles:
         raise OptionError(f"{len(weights)} style weights for {styles} styles; give one weight per style")
-    total = sum(weights)
-    if not all(0 <= w < float("inf") for w in weights) or total <= 0:
+    if not all(0 <= w < float("inf") for w in weights) or not any(weights):
         raise OptionError(f"style weights {','.join(f'{w:g}' for w in weights)} must be at least 0 and not all 0")
-    return tuple(w / total for w in weights)
+    return shares(weights)
 
 
 def _colours(colours: Sequence[str], styles: int) -> tuple[Colour, ...]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +19,7 @@ from universal_style.drivers.tiled import Tiled
 from universal_style.drivers.windows import grown
 from universal_style.errors import InputError, OptionError
 from universal_style.images import Image, Source
-from universal_style.methods import Carried, Task, method_named
+from universal_style.methods import BLIND, Carried, Task, Witness, method_named
 from universal_style.networks.checkpoints import bundled_folder
 from universal_style.networks.pooling import NearestPooling
 from universal_style.networks.vgg import stride_at
@@ -52,9 +53,11 @@ class Stylizer:
     def __init__(
         self, method: str = "wct", *, device: str = "auto", dtype: str = "auto", decoders: str | Path | None = None
     ) -> None:
+        self.named = method
         self.method = method_named(method)
         self.backend = backend_named(device, self.method.precision if dtype == "auto" else dtype)
         self.dtype = dtype
+        self.decoders = decoders
         self.loaded = Loaded(self.backend, Path(decoders) if decoders is not None else bundled_folder())
 
     @classmethod
@@ -112,6 +115,7 @@ class Stylizer:
         content_mask: Source | None = None,
         style_masks: Sequence[Source | None] = (),
         progress: Progress = silent,
+        witness: Witness = BLIND,
         **options: Any,
     ) -> tuple[Image, Report]:
         """Do the same, giving the picture as the package keeps it, and the report.
@@ -120,16 +124,34 @@ class Stylizer:
             content_mask: a picture whose colours say which region of the content is which.
             style_masks: none, or one for each style; the same colour means the same region.
             progress: told of each step as it begins.
+            witness: shown what is made on the way, see `universal_style.explanation`.
         """
         picture, request, task = self.prepare(
-            content, *styles, content_mask=content_mask, style_masks=style_masks, progress=progress, **options
+            content,
+            *styles,
+            content_mask=content_mask,
+            style_masks=style_masks,
+            progress=progress,
+            witness=witness,
+            **options,
         )
+        witness.begins(task)
         carried = request.recipe.carry(self.loaded, task)
         task.steps.begin("smooth")
-        pixels = request.keep_colors.after(request.smoothing(carried.pixels, task.pixels), task.pixels)
+        coloured = picture.tensor(self.backend.device)
+        smooth = request.smoothing(carried.pixels, coloured)
+        witness.sees("smooth", smooth)
+        pixels = request.keep_colors.after(smooth, coloured)
+        witness.sees("keep colours", pixels)
         task.steps.finish()
         result = picture.with_pixels(pixels)
-        return result, self._report(request, task, result, carried)
+        asked = {
+            "content": _path(content),
+            "styles": [_path(style) for style in styles],
+            "content_mask": _path(content_mask),
+            "style_masks": [_path(mask) for mask in style_masks],
+        }
+        return result, self._report(request, task, result, carried, asked)
 
     def prepare(
         self,
@@ -138,6 +160,7 @@ class Stylizer:
         content_mask: Source | None = None,
         style_masks: Sequence[Source | None] = (),
         progress: Progress = silent,
+        witness: Witness = BLIND,
         **options: Any,
     ) -> tuple[Image, Request, Task]:
         """Read the pictures, check the options and find the regions, as `run` does before it begins."""
@@ -149,11 +172,13 @@ class Stylizer:
         if request.size is not None:
             picture = picture.scaled_to(request.size)
         subjects = [subject_of(style, request.style_size).recolored(request.keep_colors, picture) for style in styles]
+        carried = request.keep_colors.carried(picture)
         steps.begin("find regions")
-        regions, regions_of_styles = self._regions(request, picture, content_mask, subjects, style_masks)
+        regions, regions_of_styles = self._regions(request, carried, content_mask, subjects, style_masks)
         matched = self._matched(request, regions, regions_of_styles)
-        pixels = picture.tensor(self.backend.device)
-        task = Task(pixels, regions, subjects, regions_of_styles, matched, Tiled(10**9), request.seed, steps)
+        pixels = carried.tensor(self.backend.device)
+        driver = Tiled(10**9)
+        task = Task(pixels, regions, subjects, regions_of_styles, matched, driver, request.seed, steps, witness)
         return picture, request, task
 
     def observe(self, *sources: StyleSource, style_size: int | None = None) -> Style:
@@ -219,25 +244,19 @@ class Stylizer:
             features.append(stacked([levels[fine][0], levels[coarse][0], blurred[0]], *levels[fine].shape[2:]))
         return automatic_regions(features, [(p.height, p.width) for p in pictures], count, seed)
 
-    def _report(self, request: Request, task: Task, result: Image, carried: Carried) -> Report:
-        options = request.recipe.as_options() | {
-            "keep_colors": request.keep,
-            "smooth": request.smooth,
-            "missing": request.missing,
-            "style_regions": ["#{:02x}{:02x}{:02x}".format(*colour) for colour in request.style_regions],
-            "auto_regions": request.auto_regions,
-            "semantic_regions": request.semantic_regions,
-            "styles": [subject.name for subject in task.subjects],
-            "style_weights": list(request.weights),
-            "size": request.size,
-            "style_size": request.style_size,
-            "seed": request.seed,
-            "device": str(self.backend.device),
-            "dtype": str(self.backend.dtype).removeprefix("torch."),
-        }
+    def _report(
+        self, request: Request, task: Task, result: Image, carried: Carried, asked: Mapping[str, Any]
+    ) -> Report:
         return Report(
             method=self.method.name,
-            options=options,
+            stylizer={
+                "method": self.named,
+                "device": self.backend.device.type,
+                "dtype": str(self.backend.dtype).removeprefix("torch."),
+                "decoders": None if self.decoders is None else str(self.decoders),
+            },
+            **asked,
+            options=request.as_options(),
             size=(result.height, result.width),
             seconds={step: round(value, 4) for step, value in task.steps.seconds.items()},
             peak_memory=peak_memory(self.backend.device),
@@ -247,6 +266,10 @@ class Stylizer:
             versions={name: _version(name) for name in ("universal-style", "torch", "torchvision", "numpy", "pillow")},
             trace=carried.trace,
         )
+
+
+def _path(source: StyleSource | None) -> str | None:
+    return str(source) if isinstance(source, str | os.PathLike) else None
 
 
 def transfer(

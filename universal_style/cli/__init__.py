@@ -3,7 +3,7 @@
 Each module beside `app`, `options`, `names` and `show` is a command, there once it is imported.
 """
 
-from universal_style.cli import batch, compare, demo, evaluate, grid, info, style, texture, train, transfer
+from universal_style.cli import batch, compare, demo, evaluate, grid, info, repeat, style, texture, train, transfer
 from universal_style.cli.app import app, main
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "grid",
     "info",
     "main",
+    "repeat",
     "style",
     "texture",
     "train",

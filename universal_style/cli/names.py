@@ -72,6 +72,7 @@ class KeepColorsName(StrEnum):
 
     NONE = "none"
     LUMINANCE = "luminance"
+    LUMINANCE_ONLY = "luminance-only"
     HISTOGRAM = "histogram"
     CORAL = "coral"
 

@@ -11,7 +11,7 @@ import typer
 
 from universal_style.cli.app import app
 from universal_style.cli.options import DESCENT, Descending, Running, Styling, grouped
-from universal_style.cli.show import console, progress, write_text
+from universal_style.cli.show import console, extra, progress, write_text
 
 
 @app.command()
@@ -33,6 +33,9 @@ def transfer(
     lut: Annotated[
         Path | None, typer.Option(help="Write the change of colours as a lookup table here too.", metavar="OUT.cube")
     ] = None,
+    explain: Annotated[
+        Path | None, typer.Option(help="Write a page here that takes the result apart.", metavar="DIR")
+    ] = None,
     report: Annotated[Path | None, typer.Option("--json", help="Write a report here.", metavar="REPORT")] = None,
     running: Running,
     descending: Descending,
@@ -44,9 +47,9 @@ def transfer(
     ] = None,
 ) -> None:
     """Give a picture the style of others."""
-    from universal_style.images import Image, check_writable, output_format
+    from universal_style.images import Image, check_writable, make_folder, output_format
     from universal_style.lut import Lut, check_lut
-    from universal_style.methods import method_named
+    from universal_style.methods import BLIND, Witness, method_named
     from universal_style.request import Request
 
     sources = styles or []
@@ -58,17 +61,28 @@ def transfer(
     for path in (output, report, lut):
         if path is not None:
             check_writable(path)
+    witness: Witness = BLIND
+    if explain is not None:
+        with extra("plots"):
+            from universal_style.explanation import Explainer, explanation_of, write_explanation
+        make_folder(explain)
+        witness = explainer = Explainer()
     with progress(running.quiet) as show:
-        image, facts = styling.stylizer(running).run(
+        stylizer = styling.stylizer(running)
+        image, facts = stylizer.run(
             content,
             *sources,
             content_mask=content_mask,
             style_masks=style_mask or (),
             progress=show,
+            witness=witness,
             **options,
         )
         image.write(output)
-        said: dict[str, Any] = {"content": str(content), "output": str(output)}
+        if explain is not None:
+            show("explaining", 0, 1)
+            write_explanation(explain, explanation_of(explainer, stylizer.loaded, facts))
+        said: dict[str, Any] = {"output": str(output)}
         if lut is not None:
             fitted = Lut.fit(Image.of(content).scaled_to(max(image.height, image.width)), image)
             fitted.write(lut, f"{content.stem} by {facts.method}")
@@ -80,6 +94,8 @@ def transfer(
     for line in facts.notes:
         console.print(line, highlight=False)
     console.print(f"{output}  {image.width}×{image.height}  {sum(facts.seconds.values()):.1f} s", highlight=False)
+    if explain is not None:
+        console.print(f"{explain / 'index.html'}", highlight=False)
     if lut is not None:
         error = f"mean error {fitted.mean_error:.1f} of 255, under {fitted.high_error:.1f} for 95 % of the pixels"
         console.print(f"{lut}  {error}", highlight=False)

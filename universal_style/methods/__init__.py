@@ -6,7 +6,7 @@ from pathlib import Path
 
 from universal_style.methods.closed_form import CLOSED_FORMS
 from universal_style.methods.feed_forward import SUFFIX, FeedForward
-from universal_style.methods.kinds import Carried, Carrier, Lasting, Method, Recipe, Task
+from universal_style.methods.kinds import BLIND, Carried, Carrier, Lasting, Method, Recipe, Task, Witness
 from universal_style.methods.optimisers import OPTIMISERS
 from universal_style.names import looked_up
 
@@ -26,6 +26,7 @@ def method_named(name: str) -> Method:
 
 
 __all__ = [
+    "BLIND",
     "CLOSED_FORMS",
     "METHODS",
     "OPTIMISERS",
@@ -35,5 +36,6 @@ __all__ = [
     "Method",
     "Recipe",
     "Task",
+    "Witness",
     "method_named",
 ]

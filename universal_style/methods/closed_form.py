@@ -14,15 +14,17 @@ from universal_style.drivers.edits import Fit
 from universal_style.drivers.fit import StyleFit
 from universal_style.drivers.tiled import Tiled
 from universal_style.errors import OptionError
-from universal_style.methods.kinds import Carried, Task
-from universal_style.mixing import Mixing, mixing_named
+from universal_style.methods.kinds import Carried, Task, Witness
+from universal_style.mixing import MIXINGS, Mixing, mixing_named
+from universal_style.names import name_in
 from universal_style.networks.checkpoints import Checkpoint, decoder_name
 from universal_style.networks.pooling import HaarCat5Pooling, HaarSumPooling, IndexPooling, NearestPooling, Pooling
 from universal_style.networks.stage import Ascent, Site, Stage, Walker, decoder_site, encoder_site, skip_sites
+from universal_style.networks.vgg import LEVELS, stride_at
 from universal_style.regions import LabelMap
 from universal_style.report import Steps
 from universal_style.subjects import Loaded, aims_of
-from universal_style.transforms import OptimalTransport, Transform, transform_named
+from universal_style.transforms import TRANSFORMS, OptimalTransport, Transform, transform_named
 
 PLACES = ("encoder", "skip", "decoder")
 """Where on the walk features may be edited: on the way up, in what the pooling keeps, on the way down."""
@@ -81,7 +83,6 @@ class ClosedForm:
         pooling: of every stage.
         levels: those that it knows.
         usual_levels: those that are edited unless others are asked for, in order.
-        strengths: by level; alpha is multiplied by it.
         places: where it can edit features, of `PLACES`.
         usual_places: where it does unless others are asked for.
         arrangement: of levels into stages.
@@ -93,7 +94,6 @@ class ClosedForm:
     pooling: Pooling
     levels: tuple[int, ...]
     usual_levels: tuple[int, ...]
-    strengths: Mapping[int, float]
     places: tuple[str, ...]
     usual_places: tuple[str, ...]
     arrangement: Arrangement
@@ -130,9 +130,8 @@ class ClosedForm:
             levels=chosen,
             places=places,
             stages=self.arrangement(chosen, places, self.pooling),
-            alphas=_alphas(alpha, chosen, self),
+            alphas=_alphas(alpha, chosen),
             transform=self.transform if transform is None else transform_named(transform),
-            mix=mix,
             mixing=mixing_named(mix),
         )
 
@@ -153,8 +152,7 @@ class Walks:
         stages: in the order in which they run.
         alphas: strength by level, 0 to 1.
         transform: of the features.
-        mix: name of the mixing of several styles …
-        mixing: … and the mixing.
+        mixing: of several styles.
     """
 
     pooling: Pooling
@@ -163,16 +161,15 @@ class Walks:
     stages: tuple[StagePlan, ...]
     alphas: Mapping[int, float]
     transform: Transform
-    mix: str
     mixing: Mixing
 
     def as_options(self) -> dict[str, Any]:
         return {
             "levels": list(self.levels),
-            "alpha": {f"relu{level}_1": alpha for level, alpha in self.alphas.items()},
+            "alpha": [self.alphas[level] for level in self.levels],
             "sites": list(self.places),
-            "transform": type(self.transform).__name__,
-            "mix": self.mix,
+            "transform": name_in(TRANSFORMS, self.transform),
+            "mix": name_in(MIXINGS, self.mixing),
         }
 
     def steps(self, styles: int) -> int:
@@ -197,12 +194,13 @@ class Walks:
         task.steps.begin("load decoders")
         stages, checkpoints = self.stages_of(loaded)
         sites = frozenset(site for stage in stages for site in stage.sites)
+        task.witness.edits(walks_over(stages), sites)
         observed = []
         for number, (subject, labels) in enumerate(zip(task.subjects, task.regions_of_styles, strict=True), start=1):
             task.steps.begin("observe styles", f"observing style {number}")
             observed.append(loaded.observe(subject, labels, walks_over(stages), sites))
         fit = StyleFit(self.transform, self.mixing, aims_of(task.regions, task.matched, observed), self.alphas)
-        return Fitted(stages, fit, checkpoints, task.driver)
+        return Fitted(stages, fit, checkpoints, task.driver, task.witness)
 
 
 @dataclass(frozen=True)
@@ -214,12 +212,14 @@ class Fitted:
         fit: of the maps at their sites.
         checkpoints: that were used.
         driver: that takes the walks.
+        witness: to be shown what each stage makes.
     """
 
     stages: Sequence[Stage]
     fit: Fit
     checkpoints: Sequence[Checkpoint]
     driver: Tiled
+    witness: Witness
 
     def wrapped(self, wrap: Callable[[Fit], Fit]) -> Fitted:
         return replace(self, fit=wrap(self.fit))
@@ -228,18 +228,21 @@ class Fitted:
         for stage in self.stages:
             steps.begin(f"relu{stage.decoder.level}_1")
             pixels = self.driver.carry(stage, pixels, self.fit, regions)
+            self.witness.sees(f"relu{stage.decoder.level}_1", pixels)
         return pixels
 
 
 def walks_over(stages: Sequence[Stage]) -> list[Walker]:
     """Give the walks that see a style at the sites of stages.
 
-    Sites on the way up need one ascent to the deepest of them; those on the way down need their stage's whole walk.
+    Sites on the way up need one ascent to the deepest of them, where what pool{k} keeps is seen on the way to
+    relu{k+1}_1; those on the way down need their stage's whole walk.
     """
     decoded: list[Walker] = [s for s in stages if any(site.family == s.pooling.name for site in s.sites)]
     if decoded:
         return decoded
-    deepest = max((site.level for stage in stages for site in stage.sites), default=1)
+    strides = {site.stride for stage in stages for site in stage.sites}
+    deepest = max((level for level in LEVELS if stride_at(level) in strides), default=1)
     return [Ascent(stages[0].encoder, stages[0].pooling, deepest)]
 
 
@@ -249,7 +252,6 @@ def _wct2(name: str, pooling: Pooling) -> ClosedForm:
         pooling=pooling,
         levels=(1, 2, 3, 4),
         usual_levels=(1, 2, 3, 4),
-        strengths={1: 1.0, 2: 1.0, 3: 1.0, 4: 1.0},
         places=PLACES,
         usual_places=("encoder", "skip"),
         arrangement=Progressive(4),
@@ -266,7 +268,6 @@ CLOSED_FORMS: dict[str, ClosedForm] = {
             pooling=NearestPooling(),
             levels=(5, 4, 3, 2, 1),
             usual_levels=(4, 3, 2, 1),
-            strengths={5: 1.0, 4: 1.0, 3: 1.0, 2: 1.0, 1: 1.0},
             places=("encoder",),
             usual_places=("encoder",),
             arrangement=cascade,
@@ -278,7 +279,6 @@ CLOSED_FORMS: dict[str, ClosedForm] = {
             pooling=IndexPooling(),
             levels=(4, 3, 2, 1),
             usual_levels=(3, 2, 1),
-            strengths={4: 1.0, 3: 1.0, 2: 1.0, 1: 1.0},
             places=("encoder",),
             usual_places=("encoder",),
             arrangement=cascade,
@@ -314,7 +314,7 @@ def _places(places: Sequence[str], method: ClosedForm) -> tuple[str, ...]:
     return tuple(place for place in PLACES if place in places)
 
 
-def _alphas(alpha: float | Sequence[float], levels: tuple[int, ...], method: ClosedForm) -> dict[int, float]:
+def _alphas(alpha: float | Sequence[float], levels: tuple[int, ...]) -> dict[int, float]:
     given = [float(a) for a in alpha] if isinstance(alpha, Sequence) else [float(alpha)] * len(levels)
     if len(given) == 1:
         given = given * len(levels)
@@ -323,4 +323,4 @@ def _alphas(alpha: float | Sequence[float], levels: tuple[int, ...], method: Clo
     for value in given:
         if not 0 <= value <= 1:
             raise OptionError(f"alpha {value:g} is out of range; it lies between 0 (content) and 1 (style)")
-    return {level: value * method.strengths[level] for level, value in zip(levels, given, strict=True)}
+    return dict(zip(levels, given, strict=True))

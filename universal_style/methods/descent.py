@@ -19,10 +19,11 @@ from universal_style.drivers.windows import grown
 from universal_style.errors import InputError
 from universal_style.images import Image
 from universal_style.methods.kinds import Carried, Task
+from universal_style.names import name_in
 from universal_style.networks.layers import Layers
-from universal_style.networks.pooling import Pooling
+from universal_style.networks.pooling import AveragePooling, NearestPooling, Pooling
 from universal_style.networks.stage import Site
-from universal_style.reference.descent import Optimizer, descend
+from universal_style.reference.descent import OPTIMIZERS, Optimizer, descend
 from universal_style.reference.losses import (
     ContentTerm,
     Energy,
@@ -38,6 +39,7 @@ from universal_style.subjects import Loaded, Subject, aims_of
 
 INITS = ("content", "style", "noise")
 ENCODERS = ("bundled", "torchvision")
+POOLINGS: dict[str, Pooling] = {"max": NearestPooling(), "average": AveragePooling()}
 NOISE_DEVIATION = 0.1
 COARSEST_LONG_SIDE = 256
 """Unless asked otherwise, the first of the scales has at least this long side in pixels …"""
@@ -74,16 +76,18 @@ class Descent:
     def as_options(self) -> dict[str, Any]:
         return {
             "iterations": self.iterations,
-            "optimizer": type(self.optimizer).__name__,
+            "optimizer": name_in(OPTIMIZERS, self.optimizer),
             "init": self.init,
             "style_layers": dict(self.style_layers),
             "content_layers": dict(self.content_layers),
             "content_weight": self.content_weight,
             "tv_weight": self.tv_weight,
             "photorealism_weight": self.photorealism_weight,
-            "pooling": self.pooling.name,
+            "pooling": name_in(POOLINGS, self.pooling),
             "scales": self.scales,
             "encoder": self.encoder,
+            "preview": None if self.preview is None else str(self.preview),
+            "preview_every": self.preview_every,
         }
 
     def steps(self, styles: int) -> int:
@@ -107,13 +111,15 @@ class Descent:
         phases = self.phases(height, width)
         task.steps.total += (len(phases) - max(1, self.scales)) * self._steps_of_phase
         task.steps.begin("load networks")
-        self._layers(loaded)
+        looks = self._looks(loaded)
+        task.witness.edits([looks], [looks.site(name) for name in looks.names])
+        sizes = [(max(1, round(height * phase.scale)), max(1, round(width * phase.scale))) for phase in phases]
         generator = torch.Generator().manual_seed(task.seed)
-        pixels, trace, started = None, [], time.perf_counter()
-        for phase in phases:
-            size = max(1, round(height * phase.scale)), max(1, round(width * phase.scale))
-            content = resized(task.pixels, size)
-            start = self._start(content, task.subjects, generator) if pixels is None else resized(pixels, size)
+        trace: list[Mapping[str, float]] = []
+        started = time.perf_counter()
+        pixels = self._start(resized(task.pixels, sizes[0]), task.subjects, generator)
+        for phase, size in zip(phases, sizes, strict=True):
+            content, start = resized(task.pixels, size), resized(pixels, size)
             task.steps.begin("observe", "observing content and styles")
             energy = self.energy(loaded, task, content, phase)
             task.steps.begin("optimise", f"{size[1]}×{size[0]}")
@@ -125,7 +131,7 @@ class Descent:
                 task.steps.begin("optimise", told)
                 if self.preview is not None and iterate.number % self.preview_every == 0:
                     Image.of(pixels[0].clamp(0, 1)).write(self.preview)
-        assert pixels is not None  # there is at least one phase of at least one iteration
+            task.witness.sees(f"{size[1]}×{size[0]}" + (", photorealism" if phase.photorealism_weight else ""), pixels)
         return Carried(pixels, [loaded.encoder_checkpoint] if self.encoder == "bundled" else [], trace)
 
     def _style_term(
@@ -148,6 +154,10 @@ class Descent:
         encoder = loaded.encoder if self.encoder == "bundled" else loaded.torchvision_encoder
         return Layers(encoder, self.pooling, frozenset({*self.style_layers, *self.content_layers}))
 
+    def _looks(self, loaded: Loaded) -> Layers:
+        layers = self._layers(loaded)
+        return Layers(layers.encoder, layers.pooling, frozenset(self.style_layers))
+
     def _start(
         self, content: Float[Tensor, "1 3 h w"], subjects: Sequence[Subject], generator: torch.Generator
     ) -> Float[Tensor, "1 3 h w"]:
@@ -166,7 +176,7 @@ class Descent:
         layers = self._layers(loaded)
         height, width = content.shape[2:]
         regions = task.regions.scaled(height, width)
-        looks = Layers(layers.encoder, layers.pooling, frozenset(self.style_layers))
+        looks = self._looks(loaded)
         sites = [looks.site(name) for name in self.style_layers]
         observed = []
         for subject, labels in zip(task.subjects, task.regions_of_styles, strict=True):

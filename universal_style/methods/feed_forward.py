@@ -74,7 +74,9 @@ class Pass:
 
     def carry(self, loaded: Loaded, task: Task) -> Carried:
         ready = self.ready(loaded, task)
-        return Carried(ready.carry(task.pixels, task.regions, task.steps), ready.checkpoints)
+        pixels = ready.carry(task.pixels, task.regions, task.steps)
+        task.witness.sees("feed forward", pixels)
+        return Carried(pixels, ready.checkpoints)
 
     def ready(self, loaded: Loaded, task: Task) -> Net:
         """Load the net, once for any number of pictures."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -13,9 +13,40 @@ from torch import Tensor
 from universal_style.drivers.edits import Fit
 from universal_style.drivers.tiled import Tiled
 from universal_style.networks.checkpoints import Checkpoint
+from universal_style.networks.stage import Site, Walker
 from universal_style.regions import LabelMap, Match
 from universal_style.report import Steps
 from universal_style.subjects import Loaded, Subject
+
+
+@runtime_checkable
+class Witness(Protocol):
+    """Sees a transfer go on, and changes nothing."""
+
+    def begins(self, task: Task) -> None:
+        """Hear what is to be done."""
+
+    def edits(self, walks: Sequence[Walker], sites: Collection[Site]) -> None:
+        """Hear where features will be edited or compared, and which walks see a picture there."""
+
+    def sees(self, step: str, pixels: Float[Tensor, "1 3 h w"]) -> None:
+        """See the picture as a step leaves it, not clipped."""
+
+
+class Blind:
+    """Sees nothing."""
+
+    def begins(self, task: Task) -> None:
+        """Forget it."""
+
+    def edits(self, walks: Sequence[Walker], sites: Collection[Site]) -> None:
+        """Forget it."""
+
+    def sees(self, step: str, pixels: Float[Tensor, "1 3 h w"]) -> None:
+        """Forget it."""
+
+
+BLIND = Blind()
 
 
 @dataclass(frozen=True)
@@ -31,6 +62,7 @@ class Task:
         driver: of closed-form walks.
         seed: of everything random.
         steps: to be told of what is done.
+        witness: to be shown what is made.
     """
 
     pixels: Float[Tensor, "1 3 h w"]
@@ -41,6 +73,7 @@ class Task:
     driver: Tiled
     seed: int
     steps: Steps
+    witness: Witness = BLIND
 
 
 @dataclass(frozen=True)
@@ -63,7 +96,7 @@ class Recipe(Protocol):
     """A method with its options checked and turned into objects."""
 
     def as_options(self) -> dict[str, Any]:
-        """Give the options for a report."""
+        """Give the options that would make the same recipe, as JSON can hold them."""
 
     def steps(self, styles: int) -> int:
         """Say how many steps `carry` will begin, for so many styles."""

@@ -9,15 +9,14 @@ from typing import ClassVar
 
 from universal_style.errors import OptionError
 from universal_style.images import check_writable, output_format
-from universal_style.methods.descent import ENCODERS, INITS, Descent
+from universal_style.methods.descent import ENCODERS, INITS, POOLINGS, Descent
+from universal_style.mixing import shares
 from universal_style.names import looked_up
 from universal_style.networks.layers import check_layer
-from universal_style.networks.pooling import AveragePooling, NearestPooling, Pooling
 from universal_style.reference.descent import OPTIMIZERS
 
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 CONTENT_LAYERS = ("relu4_2",)
-POOLINGS: dict[str, Pooling] = {"max": NearestPooling(), "average": AveragePooling()}
 
 LayerWeights = Mapping[str, float]
 
@@ -128,10 +127,9 @@ def _weights(option: str, layers: LayerWeights | Sequence[str]) -> dict[str, flo
     if not layers:
         raise OptionError(f"{option} names no layer; name at least one")
     given = dict(layers) if isinstance(layers, Mapping) else dict.fromkeys(layers, 1.0)
-    total = sum(given.values())
-    if not all(0 <= weight < float("inf") for weight in given.values()) or total <= 0:
+    if not all(0 <= weight < float("inf") for weight in given.values()) or not any(given.values()):
         raise OptionError(f"{option} weighs {', '.join(f'{w:g}' for w in given.values())}; at least 0 and not all 0")
-    return {check_layer(name): weight / total for name, weight in given.items()}
+    return dict(zip(map(check_layer, given), shares(tuple(given.values())), strict=True))
 
 
 OPTIMISERS: dict[str, Optimiser] = {

@@ -14,6 +14,7 @@ from universal_style.regions.matching import (
     Match,
     Region,
     Source,
+    colour_name,
     match,
 )
 from universal_style.regions.semantic import Segmenter
@@ -37,6 +38,7 @@ __all__ = [
     "assign",
     "automatic_regions",
     "cluster",
+    "colour_name",
     "colour_named",
     "match",
     "moment_weights",

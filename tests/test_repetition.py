@@ -1,0 +1,163 @@
+"""Every option of `transfer` goes through its report and back, to the same picture bit for bit."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import typer
+from PIL import Image as Pillow
+from torchvision.models import vgg19
+from torchvision.models.segmentation import lraspp_mobilenet_v3_large
+
+from universal_style import cli
+from universal_style.errors import InputError
+from universal_style.images import Image
+from universal_style.networks.checkpoints import bundled_folder
+from universal_style.networks.feed_forward import TransformNet, save_net
+from universal_style.regions import Segmenter
+from universal_style.repetition import differences, read_report, repeated
+from universal_style.stylizer import Stylizer
+
+CASES = {
+    "closed form": "cat.png ducks.png --alpha 0.9,0.3 --levels 3,1 --transform cholesky --size 60 --style-size 70",
+    "one alpha, precision": "cat.png ducks.png --method photo-wct --alpha 0.7 --levels 1 --dtype bfloat16 --device cpu",
+    "sites": "cat.png ducks.png -m wct2 --levels 3,2 --sites skip,decoder --smooth guided",
+    "weights": "cat.png ducks.png cat.png other.png --style-weights 3,5,1.7 --mix statistics --levels 1",
+    "masks": "cat.png ducks.png --content-mask halves.png --style-mask ducks-mask.png --missing keep --levels 2",
+    "masks of two": "cat.png ducks.png other.png --content-mask halves.png --style-mask ducks-mask.png "
+    "--style-mask other-mask.png --levels 1",
+    "style regions": "cat.png ducks.png other.png --content-mask halves.png --style-regions red,#0000ff --levels 1",
+    "found regions": "cat.png ducks.png --auto-regions 3 --seed 4 --levels 1 --missing nearest",
+    "semantic regions": "cat.png ducks.png --semantic-regions --levels 1",
+    "colours": "cat.png ducks.png --keep-colors luminance-only --levels 1",
+    "decoders": "cat.png ducks.png --decoders decoders --levels 1",
+    "preset": "cat.png ducks.safetensors --levels 2 --keep-colors luminance",
+    "net": "cat.png -m net.safetensors",
+    "gatys": "cat.png ducks.png -m gatys --iterations 2 --optimizer adam --init style --style-layers relu1_1=3,relu2_1 "
+    "--content-layers relu2_2 --content-weight 0.3 --tv-weight 0.1 --pooling average --scales 2 "
+    "--preview look.png --preview-every 2 --size 48",
+    "noise": "cat.png ducks.png -m gatys --iterations 2 --init noise --seed 5 --size 40 --encoder torchvision "
+    "--scales 1",
+    "deep-photo": "cat.png ducks.png -m deep-photo --iterations 2 --photorealism-weight 10 --scales 1 --size 48 "
+    "--style-layers relu1_1=0.1,relu2_1=0.7,relu3_1=0.3 --content-layers relu2_2",
+}
+BESIDE_THE_PICTURE = {"output", "report", "explain", "lut", "quiet"}
+"""Parameters that do not change the picture."""
+
+
+def transfer_command():
+    return typer.main.get_command(cli.app).commands["transfer"]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, cat, ducks):
+    """Work in a folder with all that the cases need."""
+    monkeypatch.chdir(tmp_path)
+    cat.resize((64, 48)).save("cat.png")
+    ducks.resize((72, 48)).save("ducks.png")
+    ducks.resize((48, 60)).rotate(180).save("other.png")
+    for name, size in (("halves", (64, 48)), ("ducks-mask", (72, 48)), ("other-mask", (48, 60))):
+        labels = np.zeros((size[1], size[0], 3), np.uint8)
+        labels[:, : size[0] // 3, 0] = labels[:, size[0] // 3 :, 2] = 255
+        Pillow.fromarray(labels).save(f"{name}.png")
+    return tmp_path
+
+
+@pytest.fixture
+def _networks(folder, request, monkeypatch, stylizer):
+    """Make what a case needs beside pictures; networks that would be fetched have random numbers."""
+    case = request.node.callspec.params["case"]
+    if case == "preset":
+        stylizer.observe(folder / "ducks.png").save(folder / "ducks.safetensors")
+    if case == "decoders":
+        (folder / "decoders").mkdir()
+        for path in (bundled_folder() / "SHA256SUMS", *bundled_folder().glob("decoder-nearest-relu1*")):
+            (folder / "decoders" / path.name).symlink_to(path)
+    if case == "net":
+        save_net(folder / "net.safetensors", TransformNet(), {"style": "noise"})
+    if case == "semantic regions":
+        network = lraspp_mobilenet_v3_large(weights=None, weights_backbone=None).eval()
+        monkeypatch.setattr(Segmenter, "pretrained", lambda device: Segmenter(network))
+    if case == "noise":
+        network = vgg19(weights=None)
+        monkeypatch.setattr("torchvision.models.vgg19", lambda **_: network)
+
+
+def run(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["universal-style", *arguments])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    return end.value.code
+
+
+def test_the_table_has_every_option():
+    options = {name: option for option in transfer_command().params for name in option.opts}
+    used = {options[word].name for case in CASES.values() for word in case.split() if word.startswith("-")}
+    every = {option.name for option in transfer_command().params if option.param_type_name == "option"}
+    assert used == every - BESIDE_THE_PICTURE
+
+
+@pytest.mark.usefixtures("_networks")
+@pytest.mark.parametrize("case", CASES)
+def test_an_option_goes_through_the_report(folder, monkeypatch, case):
+    assert run(monkeypatch, "transfer", *CASES[case].split(), "-o", "one.png", "--json", "report.json", "-q") == 0
+    told = json.loads((folder / "report.json").read_text())
+    again, report = Stylizer(**told["stylizer"]).run(
+        told["content"],
+        *told["styles"],
+        content_mask=told["content_mask"],
+        style_masks=told["style_masks"],
+        **told["options"],
+    )
+    again.write("two.png")
+    one, two = (np.asarray(Pillow.open(name)) for name in ("one.png", "two.png"))
+    assert np.array_equal(one, two)
+    assert report.options == told["options"]
+    assert report.stylizer == told["stylizer"]
+    assert not differences(told, report)
+
+
+@pytest.mark.parametrize("weights", [(3, 5, 1.7), (0.1, 0.2, 0.7), (1, 1, 1), (1e-9, 3, 7)])
+def test_weights_of_styles_sum_to_one_and_stay(stylizer, cat, ducks, weights):
+    small = cat.resize((32, 32))
+    _, report = stylizer.run(small, ducks, cat, ducks, style_weights=weights, levels=[1])
+    assert sum(report.options["style_weights"]) == pytest.approx(1, abs=1e-12)
+    _, again = stylizer.run(small, ducks, cat, ducks, style_weights=report.options["style_weights"], levels=[1])
+    assert again.options["style_weights"] == report.options["style_weights"]
+
+
+def test_the_command_repeats_a_report(folder, monkeypatch, capfd):
+    asked = "transfer cat.png ducks.png -o one.png --levels 1 --alpha 0.4 --json report.json"
+    assert run(monkeypatch, *asked.split()) == 0
+    told = json.loads((folder / "report.json").read_text())
+    told["versions"]["torch"] = "1.0"
+    (folder / "report.json").write_text(json.dumps(told))
+    capfd.readouterr()
+    assert run(monkeypatch, "repeat", "report.json", "-o", "two.png") == 0
+    assert np.array_equal(Image.of("one.png").pixels, Image.of("two.png").pixels)
+    assert ", was 1.0\n" in capfd.readouterr().err
+
+
+def test_a_picture_in_memory_cannot_be_found_again(stylizer, cat, ducks, tmp_path):
+    _, report = stylizer.run(cat, ducks, levels=[1])
+    (tmp_path / "report.json").write_text(json.dumps(vars(report)))
+    with pytest.raises(InputError, match="tells of a picture that was in no file"):
+        read_report(tmp_path / "report.json")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("{", "is not JSON"), ("[]", "it lacks stylizer"), ('{"stylizer": {}}', "it lacks content")]
+)
+def test_what_is_no_report_is_refused(tmp_path, text, message):
+    (tmp_path / "report.json").write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_report(tmp_path / "report.json")
+    with pytest.raises(InputError, match="does not exist"):
+        read_report(tmp_path / "no.json")
+
+
+def test_a_report_of_python_is_repeated_too(folder, stylizer):
+    picture, report = stylizer.run("cat.png", "ducks.png", levels=[1])
+    again, _ = repeated(json.loads(json.dumps(vars(report))))
+    assert np.array_equal(picture.pixels, again.pixels)

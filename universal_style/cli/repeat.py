@@ -1,0 +1,34 @@
+"""universal-style repeat."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from universal_style.cli.app import app
+from universal_style.cli.show import console, progress
+
+
+@app.command()
+def repeat(
+    report: Annotated[Path, typer.Argument(help="What transfer --json wrote.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where to write the result.")],
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+) -> None:
+    """Make the picture of a report again, from the same files."""
+    from universal_style.images import check_writable, output_format
+    from universal_style.repetition import differences, read_report, repeated
+
+    output_format(output)
+    check_writable(output)
+    told = read_report(report)
+    with progress(quiet) as show:
+        image, facts = repeated(told, show)
+        image.write(output)
+    if quiet:
+        return
+    for line in differences(told, facts):
+        console.print(line, highlight=False)
+    console.print(f"{output}  {image.width}×{image.height}", highlight=False)
