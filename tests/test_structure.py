@@ -22,7 +22,7 @@ ROOMS = [
     {"request", "pretrained"},
     {"stylizer", "training"},
     {"contenders", "sheets"},
-    {"demo", "evaluation", "comparison", "texture", "grids"},
+    {"demo", "evaluation", "comparison", "texture", "grids", "video"},
     {"cli", "integrations"},
 ]
 """Imports point to an earlier line, or stay within a line where one of its rooms serves another."""

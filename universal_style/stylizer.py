@@ -127,7 +127,7 @@ class Stylizer:
         pixels = request.keep_colors.after(request.smoothing(carried.pixels, task.pixels), task.pixels)
         task.steps.finish()
         result = picture.with_pixels(pixels)
-        return result, self._report(request, task, result, carried)
+        return result, self.report(request, task, result, carried)
 
     def prepare(
         self,
@@ -217,7 +217,8 @@ class Stylizer:
             features.append(stacked([levels[fine][0], levels[coarse][0], blurred[0]], *levels[fine].shape[2:]))
         return automatic_regions(features, [(p.height, p.width) for p in pictures], count, seed)
 
-    def _report(self, request: Request, task: Task, result: Image, carried: Carried) -> Report:
+    def report(self, request: Request, task: Task, result: Image, carried: Carried) -> Report:
+        """Say what was done to a picture that was prepared, or to several."""
         options = request.recipe.as_options() | {
             "keep_colors": request.keep,
             "smooth": request.smooth,

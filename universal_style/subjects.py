@@ -188,7 +188,7 @@ class Loaded:
     def whole(self, subject: Subject, walks: Sequence[Walker]) -> Style:
         """Observe a style as one region; files are remembered."""
         if subject.preset is not None:
-            return subject.preset.to(self._home)
+            return subject.preset.to(self.home)
         assert subject.picture is not None
         key = (subject.file, tuple(walks))
         if subject.file and key in self._styles:
@@ -199,6 +199,6 @@ class Loaded:
         return style
 
     @property
-    def _home(self) -> torch.device:
+    def home(self) -> torch.device:
         """Where moments live: on the device, but MPS has no float64."""
         return torch.device("cpu") if self.backend.device.type == "mps" else self.backend.device

@@ -3,7 +3,9 @@
 Each module beside `app`, `options`, `names` and `show` is a command, there once it is imported.
 """
 
-from universal_style.cli import compare, demo, evaluate, grid, info, style, texture, train, transfer
+from universal_style.cli import compare, demo, evaluate, grid, info, style, texture, train, transfer, video
 from universal_style.cli.app import app, main
 
-__all__ = ["app", "compare", "demo", "evaluate", "grid", "info", "main", "style", "texture", "train", "transfer"]
+__all__ = [
+    "app", "compare", "demo", "evaluate", "grid", "info", "main", "style", "texture", "train", "transfer", "video",
+]  # fmt: skip

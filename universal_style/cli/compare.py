@@ -34,7 +34,7 @@ def compare(
     running: Running,
 ) -> None:
     """Give one pair to every method and to the optimisers: contact sheet, losses against seconds, report."""
-    with extra():
+    with extra("training"):
         from universal_style.comparison import USUAL, Entry, Pair, as_json, contact_sheet, draw_losses
         from universal_style.comparison import compare as compared
     from universal_style.contenders import Contender
