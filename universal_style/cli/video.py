@@ -28,9 +28,9 @@ def video(
     styling: Styling,
     steady: Annotated[
         float, typer.Option(help="Seconds over which the content's statistics are smoothed; 0: each frame by itself.")
-    ] = 1.0,
+    ] = 0.5,
     codec: Annotated[
-        str | None, typer.Option(help="h264, hevc, vp9, av1, or ffv1 without loss.", show_default="the suffix's")
+        str | None, typer.Option(help="h264, hevc, vp9, or ffv1 without loss.", show_default="the suffix's")
     ] = None,
     quality: Annotated[
         int | None, typer.Option(help="The codec's constant rate factor; lower is better.", show_default="the codec's")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from universal_style.images import Image
 
@@ -85,6 +85,7 @@ class Coding:
     aspect: Fraction
 
 
+@runtime_checkable
 class Clip(Protocol):
     """Frames in their order.
 

@@ -12,6 +12,7 @@ import av
 import numpy as np
 from av.codec import Codec as FFmpegCodec
 from av.codec.codec import find_best_pix_fmt_of_list
+from av.container import OutputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -62,7 +63,6 @@ CODECS = {
         Codec("h264", "libx264", 18, 51),
         Codec("hevc", "libx265", 20, 51, {"x265-params": "log-level=none"}),
         Codec("vp9", "libvpx-vp9", 24, 63, {"b:v": "0", "row-mt": "1"}),
-        Codec("av1", "libsvtav1", 28, 63, {"preset": "8"}),
         Codec("ffv1", "ffv1", None),
     )
 }
@@ -109,18 +109,7 @@ class Encoding:
     def writer(self, path: Path) -> Iterator[Callable[[Frame], None]]:
         """Write a segment, which can be decoded by itself."""
         with av.open(str(path), "w", format=SEGMENT_FORMAT) as container:
-            added = container.add_stream(self.codec.encoder, rate=self.timing.rate, options=dict(self.options))
-            stream = cast(VideoStream, added)
-            stream.height, stream.width = self.size
-            stream.pix_fmt = self.pixel_format
-            stream.time_base = self.timing.base
-            context = stream.codec_context
-            context.time_base = self.timing.base
-            context.max_b_frames = 0  # so that segments join without a gap or an overlap in the order of decoding
-            context.sample_aspect_ratio = self.coding.aspect
-            colours = self.coding.colours
-            context.colorspace, context.color_range = colours.matrix, colours.levels
-            context.color_primaries, context.color_trc = colours.primaries, colours.transfer
+            stream = self.stream_in(container)
 
             def write(frame: Frame) -> None:
                 for packet in stream.encode(self._encodable(frame)):
@@ -129,6 +118,22 @@ class Encoding:
             yield write
             for packet in stream.encode(None):
                 container.mux(packet)
+
+    def stream_in(self, container: OutputContainer) -> VideoStream:
+        """Add the stream to a file; packets of segments fit it too, for an encoder told the same writes the same head."""
+        added = container.add_stream(self.codec.encoder, rate=self.timing.rate, options=dict(self.options))
+        stream = cast(VideoStream, added)
+        stream.height, stream.width = self.size
+        stream.pix_fmt = self.pixel_format
+        stream.time_base = self.timing.base
+        context = stream.codec_context
+        context.time_base = self.timing.base
+        context.max_b_frames = 0  # so that segments join without a gap or an overlap in the order of decoding
+        context.sample_aspect_ratio = self.coding.aspect
+        colours = self.coding.colours
+        context.colorspace, context.color_range = colours.matrix, colours.levels
+        context.color_primaries, context.color_trc = colours.primaries, colours.transfer
+        return stream
 
     def _encodable(self, frame: Frame) -> VideoFrame:
         colours = self.coding.colours

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -25,6 +26,10 @@ EXACTLY = (
     Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
 )
 """How chroma is sampled up and down, and rounded."""
+EXACT_FORMATS = frozenset({"mp4", "matroska"})
+"""Kinds of files whose header says how long they are."""
+LEAST_MISSING = Fraction(1, 2)
+"""Seconds that must be missing at the end for a file to count as cut off; less may be a matter of rounding."""
 USUAL_RATE = Fraction(25)
 """Frames in a second where a file names no rate."""
 
@@ -82,10 +87,14 @@ class Film:
                 stream = video_stream(container, self.path)
                 stream.thread_type = "SLICE"  # with frames in parallel, an error would not say in which it is
                 stream.codec_context.options = {"err_detect": "explode"}
-                for packet in container.demux(stream):
+                end = Ending()
+                for packet in container.demux():  # all streams, for the longest says how long the file is
+                    end.pass_over(packet)
+                    if packet.stream is not stream:
+                        continue
                     if packet.is_corrupt:
                         raise self._damaged(number + 1, "a packet is cut off")
-                    for decoded in packet.decode():
+                    for decoded in stream.decode(packet):
                         number += 1
                         if decoded.is_corrupt:
                             raise self._damaged(number, "its data is not whole")
@@ -97,10 +106,15 @@ class Film:
                             )
                         last = self._shown_at(decoded, last)
                         yield Frame(number, self._image(decoded), last, decoded.duration or 0)
+                promised = promised_seconds(container)
         except av.FFmpegError as error:
             raise self._damaged(number + 1, error.strerror or str(error)) from error
         if not number:
             raise InputError(f"{self.path} holds no frame; needed is at least one")
+        if end.seconds + max(LEAST_MISSING, 1 / self.timing.rate) < promised:
+            raise self._damaged(
+                number + 1, f"it ends at {float(end.seconds):.1f} s where {float(promised):.1f} s are promised"
+            )
 
     def _damaged(self, number: int, found: str) -> InputError:
         return InputError(f"{self.path} is damaged at frame {number} ({found}); repair it, or cut it off before that")
@@ -122,6 +136,33 @@ class Film:
         return Image.of(np.rot90(rgb, round(decoded.rotation / 90)))
 
 
+@dataclass
+class Ending:
+    """How far packets have come.
+
+    Attributes:
+        seconds: when the last of them ends, from the first one's beginning.
+    """
+
+    seconds: Fraction = Fraction(0)
+    _begin: Fraction | None = None
+
+    def pass_over(self, packet: av.Packet[Any]) -> None:
+        """Go on with a packet."""
+        if packet.pts is None or packet.time_base is None:
+            return
+        begin = packet.pts * packet.time_base
+        self._begin = begin if self._begin is None else min(begin, self._begin)
+        self.seconds = max(self.seconds, begin + (packet.duration or 0) * packet.time_base - self._begin)
+
+
+def promised_seconds(container: InputContainer) -> Fraction:
+    """Give the length that a file's header names; 0 where it names none, or only an estimate."""
+    if container.duration is None or not EXACT_FORMATS & set(container.format.name.split(",")):
+        return Fraction(0)
+    return Fraction(container.duration, av.time_base)
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[InputContainer]:
     """Open a media file.
@@ -136,8 +177,11 @@ def opened(path: Path) -> Iterator[InputContainer]:
     try:
         container = av.open(str(path), "r")
     except (av.FFmpegError, ValueError) as error:
-        raise InputError(f"{path} is not a film that can be read ({error}); give a film or a GIF") from error
+        found = getattr(error, "strerror", None) or error
+        raise InputError(f"{path} is not a film that can be read ({found}); give a film or a GIF") from error
     with container:
+        if container.format.name.endswith("_pipe") or container.format.name == "image2":
+            raise InputError(f"{path} is one picture; give it to transfer, or give a film, a GIF or a folder of frames")
         yield container
 
 

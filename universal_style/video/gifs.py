@@ -45,11 +45,11 @@ def write_gif(segments: Sequence[Path], timing: Timing, path: Path) -> None:
 
 
 def argb_table(palette: Pillow.Image) -> NDArray[np.uint8]:
-    """Give a picture's palette as FFmpeg has it: 256 numbers of four bytes, opacity highest, in the machine's order."""
+    """Give a picture's palette as 256 rows of opacity, red, green and blue."""
     colours = np.frombuffer(bytes(palette.getpalette() or b""), np.uint8).reshape(-1, 3)  # (3 n) -> (n, 3)
     table = np.full((256, 4), 255, np.uint8)
     table[: len(colours), 1:] = colours
-    return table.view(">u4").astype("=u4").view(np.uint8).reshape(256, 4)  # (256, 1) -> (256, 4)
+    return table
 
 
 def common_palette(segments: Sequence[Path]) -> Pillow.Image:

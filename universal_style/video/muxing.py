@@ -15,6 +15,7 @@ from av.stream import Stream
 
 from universal_style.errors import OutputError
 from universal_style.video.clips import Clip
+from universal_style.video.encoding import Encoding
 from universal_style.video.films import Film, opened
 
 COPIED = ("audio", "subtitle")
@@ -62,26 +63,27 @@ def kind(stream: Stream) -> str:
     return "unknown" if context is None else str(context.codec.canonical_name)
 
 
-def mux(segments: Sequence[Path], clip: Clip, path: Path, container: str, options: Mapping[str, str]) -> None:
+def mux(
+    segments: Sequence[Path], encoding: Encoding, clip: Clip, path: Path, container: str, options: Mapping[str, str]
+) -> None:
     """Write a film.
 
     Args:
         segments: of the video stream, in order.
+        encoding: of them.
         clip: whose sound and subtitles are copied.
         container: FFmpeg's name of the kind of file.
         options: of its writer.
     """
     with ExitStack() as stack:
         output = stack.enter_context(av.open(str(path), "w", format=container, options=dict(options)))
-        first = stack.enter_context(av.open(str(segments[0]), "r"))
-        video = output.add_stream_from_template(first.streams.video[0])
-        video.time_base = clip.timing.base
-        sources = [_joined(segments, video)]
+        sources = [_joined(segments, encoding.stream_in(output))]
         if isinstance(clip, Film):
             source = stack.enter_context(opened(clip.path))
             sources.append(_copied(source, output))
             output.metadata.update({key: text for key, text in source.metadata.items() if key not in FILE_FACTS})
             output.set_chapters(source.chapters())
+        output.start_encoding()
         for packet in heapq.merge(*sources, key=_decoded_at):
             output.mux_one(packet)
 
@@ -100,7 +102,7 @@ def _copied(source: InputContainer, output: OutputContainer) -> Iterator[av.Pack
     streams: dict[int, Stream] = {}
     for stream in source.streams:
         if stream.type in COPIED and kind(stream) in output.supported_codecs:
-            copy = output.add_stream_from_template(stream)
+            copy = output.add_stream_from_template(stream, opaque=True)
             copy.metadata.update(stream.metadata)
             streams[stream.index] = copy
 

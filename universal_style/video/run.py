@@ -24,7 +24,7 @@ from universal_style.video.clips import Clip, Frame
 from universal_style.video.targets import Target
 from universal_style.video.unfinished import SEGMENT_FRAMES, Progress, Unfinished
 
-STEADY = 1.0
+STEADY = 0.5
 """Seconds in which the weight of a frame in the statistics falls to 1/e."""
 
 Told = Callable[[int, int, float], None]
@@ -160,7 +160,7 @@ def restyle(
                     write(carried)
                     clock.tell(done)
             work.save(done)
-        target.join(clip, work.segments(done))
+        target.join(clip, size, work.segments(done))
     except InputError:
         work.remove()
         raise

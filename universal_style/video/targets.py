@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from universal_style.atomic import replacing
 from universal_style.errors import OptionError, OutputError
@@ -21,6 +21,7 @@ from universal_style.video.muxing import mux, streams_left_out
 Write = Callable[[Frame], None]
 
 
+@runtime_checkable
 class Target(Protocol):
     """A kind of output.
 
@@ -48,7 +49,7 @@ class Target(Protocol):
     def segment(self, clip: Clip, size: tuple[int, int], path: Path) -> AbstractContextManager[Write]:
         """Write frames of a size to a path without a suffix."""
 
-    def join(self, clip: Clip, segments: Sequence[Path]) -> None:
+    def join(self, clip: Clip, size: tuple[int, int], segments: Sequence[Path]) -> None:
         """Put the output in place, whole; begun again after an interruption, it goes on."""
 
 
@@ -69,13 +70,13 @@ class Container:
     options: Mapping[str, str]
 
 
-_MP4 = Container("mp4", "h264", ("h264", "hevc", "av1", "vp9"), {"movflags": "+faststart"})
+_MP4 = Container("mp4", "h264", ("h264", "hevc", "vp9"), {"movflags": "+faststart"})
 CONTAINERS = {
     ".mp4": _MP4,
     ".m4v": _MP4,
     ".mov": Container("mov", "h264", ("h264", "hevc"), {"movflags": "+faststart"}),
     ".mkv": Container("matroska", "h264", tuple(CODECS), {}),
-    ".webm": Container("webm", "vp9", ("vp9", "av1"), {}),
+    ".webm": Container("webm", "vp9", ("vp9",), {}),
 }
 GIF_SEGMENTS = Codec("gif", "ffv1", None)
 """What becomes a GIF is kept without loss until all colours are known."""
@@ -109,9 +110,9 @@ class FilmTarget:
     def segment(self, clip: Clip, size: tuple[int, int], path: Path) -> AbstractContextManager[Write]:
         return self._encoding(clip, size).writer(path)
 
-    def join(self, clip: Clip, segments: Sequence[Path]) -> None:
+    def join(self, clip: Clip, size: tuple[int, int], segments: Sequence[Path]) -> None:
         with replacing(self.path) as temporary:
-            mux(segments, clip, temporary, self.container.name, self.container.options)
+            mux(segments, self._encoding(clip, size), clip, temporary, self.container.name, self.container.options)
 
     def _encoding(self, clip: Clip, size: tuple[int, int]) -> Encoding:
         return Encoding.of(self.codec, self.quality, size, clip.coding, clip.timing)
@@ -133,7 +134,7 @@ class GifTarget:
     def segment(self, clip: Clip, size: tuple[int, int], path: Path) -> AbstractContextManager[Write]:
         return Encoding(GIF_SEGMENTS, {}, RGB_CODING.pixel_format, size, RGB_CODING, clip.timing).writer(path)
 
-    def join(self, clip: Clip, segments: Sequence[Path]) -> None:
+    def join(self, clip: Clip, size: tuple[int, int], segments: Sequence[Path]) -> None:
         with replacing(self.path) as temporary:
             write_gif(segments, clip.timing, temporary)
 
@@ -162,7 +163,7 @@ class FolderTarget:
         path.mkdir()
         yield lambda frame: frame.image.write(path / f"{frame.number:06d}.png")
 
-    def join(self, clip: Clip, segments: Sequence[Path]) -> None:
+    def join(self, clip: Clip, size: tuple[int, int], segments: Sequence[Path]) -> None:
         whole = segments[0].with_name("whole")
         whole.mkdir(exist_ok=True)
         for segment in segments:
