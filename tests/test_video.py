@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -129,20 +130,20 @@ def test_without_smoothing_every_frame_is_as_a_picture_by_itself(stylizer, film,
         assert np.array_equal(np.asarray(alone), np.asarray(Pillow.open(file)))
 
 
-def test_smoothing_keeps_the_look_while_the_light_pulses(stylizer, style, tmp_path):
-    pulsing = [(waves(0) * (0.8 if n % 2 else 1.0)).astype(np.uint8) for n in range(8)]
+def test_what_stands_still_keeps_its_look_while_something_beside_it_changes(stylizer, style, tmp_path):
     frames = tmp_path / "in"
     frames.mkdir()
-    for number, array in enumerate(pulsing):
+    for number in range(8):
+        array = waves(0)
+        array[:, 56:] = 200 if number % 2 else 90
         Pillow.fromarray(array).save(frames / f"{number}.png")
-    ratios = {}
+    changes = {}
     for steady in (0.0, 1.0):
         output = tmp_path / f"steady{steady:.0f}"
-        run(stylizer, frames, style, output, steady=steady)
-        means = [np.asarray(Pillow.open(file)).mean() for file in sorted(output.iterdir())][2:]
-        ratios[steady] = np.std(means)
-    # by itself, each frame is given the same brightness; with a memory, the clip's own pulse is kept
-    assert ratios[0.0] < 0.2 * ratios[1.0]
+        assert run(stylizer, frames, style, output, steady=steady).cuts == ()
+        still = [np.asarray(Pillow.open(file)).astype(int)[:, :32] for file in sorted(output.iterdir())][3:]
+        changes[steady] = np.mean([np.abs(after - before).mean() for before, after in pairwise(still)])
+    assert changes[1.0] < 0.5 * changes[0.0]
 
 
 def test_a_cut_is_found_and_forgets_what_was_before(stylizer, style, tmp_path):
@@ -173,6 +174,25 @@ def test_sound_and_times_are_kept(stylizer, style, tmp_path):
     assert [time for time, _ in decoded(tmp_path / "out.mp4")] == [at * BASE for at in UNEVEN]
     assert packets(tmp_path / "out.mp4", "audio") == packets(clip, "audio")
     assert sorted(file.name for file in tmp_path.iterdir()) == ["out.mp4", "uneven.mp4"]
+
+
+def test_subtitles_are_kept_where_the_file_can_hold_them(stylizer, film, style, tmp_path):
+    clip = tmp_path / "titled.mkv"
+    with av.open(str(film)) as source, av.open(str(clip), "w") as out:
+        video = out.add_stream_from_template(source.streams.video[0])
+        titles = out.add_mux_stream("subrip")
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = video
+                out.mux(packet)
+        title = av.Packet(b"A cat.")
+        title.stream, title.time_base = titles, Fraction(1, 1000)
+        title.pts, title.dts, title.duration = 0, 0, 400
+        out.mux(title)
+    assert run(stylizer, clip, style, tmp_path / "out.mkv").notes == []
+    assert packets(tmp_path / "out.mkv", "subtitle") == [b"A cat."]
+    notes = run(stylizer, clip, style, tmp_path / "out.mp4").notes
+    assert notes == ["subtitles (subrip) left out: out.mp4 cannot hold it"]
 
 
 def test_segments_join_without_a_seam(stylizer, film, style, tmp_path, monkeypatch):

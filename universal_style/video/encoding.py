@@ -120,7 +120,7 @@ class Encoding:
                 container.mux(packet)
 
     def stream_in(self, container: OutputContainer) -> VideoStream:
-        """Add the stream to a file; packets of segments fit it too, for an encoder told the same writes the same head."""
+        """Add the stream to a file; packets of segments fit it, for an encoder told the same writes the same head."""
         added = container.add_stream(self.codec.encoder, rate=self.timing.rate, options=dict(self.options))
         stream = cast(VideoStream, added)
         stream.height, stream.width = self.size
