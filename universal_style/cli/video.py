@@ -53,10 +53,13 @@ def video(
     if report is not None:
         check_writable(report)
     given = clip_named(clip, rate)
-    with frame_bar(running.quiet) as show:
-        facts = restyle(
-            styling.stylizer(running), given, styles or [], target, steady=steady, told=show, **styling.options
-        )
+    stylizer = styling.stylizer(running)
+    try:
+        with frame_bar(running.quiet) as show:
+            facts = restyle(stylizer, given, styles or [], target, steady=steady, told=show, **styling.options)
+    except KeyboardInterrupt:
+        console.print("interrupted; the same command goes on where it was", highlight=False)
+        raise typer.Exit(130) from None
     if report is not None:
         write_text(report, json.dumps(asdict(facts), indent=2))
     if running.quiet:
