@@ -164,7 +164,7 @@ def restyle(
     except InputError:
         work.remove()
         raise
-    except OSError as error:
+    except (OSError, av.FFmpegError) as error:
         raise OutputError(
             f"{target.path} cannot be written ({error.strerror or error}); make room, and the same command goes on"
         ) from error

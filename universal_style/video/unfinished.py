@@ -117,7 +117,7 @@ class Unfinished:
             save_file(tensors, temporary, {"facts": json.dumps(facts)})
 
     def progress(self, device: torch.device | str) -> Progress:
-        """Read the last state; a work just begun, or one whose state is damaged, stands at its beginning.
+        """Read the last state; a work just begun, or one that is damaged, stands at its beginning.
 
         Args:
             device: where moments live.
@@ -134,10 +134,11 @@ class Unfinished:
         for key in sorted(tensors):
             if key.endswith("|count"):  # labels of a site come in their order, for there are less than ten
                 site, label, _ = key.split("|")
-                found = Moments(*(tensors[f"{site}|{label}|{part}"] for part in PARTS))
-                memory.setdefault(site, []).append(found.to(device))
+                moments = Moments(*(tensors[f"{site}|{label}|{part}"] for part in PARTS))
+                memory.setdefault(site, []).append(moments.to(device))
         scene = Scene(tensors["colours"].numpy(), facts["level"])
-        return Progress(facts["frames"], tuple(facts["cuts"]), facts["last"], memory, scene)
+        found = Progress(facts["frames"], tuple(facts["cuts"]), facts["last"], memory, scene)
+        return found if all(segment.exists() for segment in self.segments(found)) else Progress()
 
     def remove(self) -> None:
         """Leave nothing behind."""
