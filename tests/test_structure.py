@@ -22,7 +22,7 @@ ROOMS = [
     {"request", "pretrained"},
     {"stylizer", "training"},
     {"contenders", "repetition", "sheets"},
-    {"demo", "evaluation", "comparison", "explanation", "texture", "grids", "batch"},
+    {"demo", "evaluation", "comparison", "explanation", "texture", "grids", "batch", "video"},
     {"cli", "integrations"},
 ]
 """Imports point to an earlier line, or stay within a line where one of its rooms serves another."""

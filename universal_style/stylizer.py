@@ -151,7 +151,7 @@ class Stylizer:
             "content_mask": _path(content_mask),
             "style_masks": [_path(mask) for mask in style_masks],
         }
-        return result, self._report(request, task, result, carried, asked)
+        return result, self.report(request, task, result, carried, asked)
 
     def prepare(
         self,
@@ -244,9 +244,12 @@ class Stylizer:
             features.append(stacked([levels[fine][0], levels[coarse][0], blurred[0]], *levels[fine].shape[2:]))
         return automatic_regions(features, [(p.height, p.width) for p in pictures], count, seed)
 
-    def _report(
-        self, request: Request, task: Task, result: Image, carried: Carried, asked: Mapping[str, Any]
-    ) -> Report:
+    def report(self, request: Request, task: Task, result: Image, carried: Carried, asked: Mapping[str, Any]) -> Report:
+        """Say what was done to a picture that was prepared, or to several.
+
+        Args:
+            asked: content, styles, content_mask and style_masks: paths, or None where they are no files.
+        """
         return Report(
             method=self.method.name,
             stylizer={

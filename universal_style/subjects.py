@@ -194,7 +194,7 @@ class Loaded:
     def whole(self, subject: Subject, walks: Sequence[Walker]) -> Style:
         """Observe a style as one region; the last few files are remembered."""
         if subject.preset is not None:
-            return subject.preset.to(self._home)
+            return subject.preset.to(self.home)
         assert subject.picture is not None
         if not subject.file:
             return Style.of_picture(subject.picture, walks, self.backend.device, subject.name)
@@ -208,6 +208,6 @@ class Loaded:
         return style
 
     @property
-    def _home(self) -> torch.device:
+    def home(self) -> torch.device:
         """Where moments live: on the device, but MPS has no float64."""
         return torch.device("cpu") if self.backend.device.type == "mps" else self.backend.device

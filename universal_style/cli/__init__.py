@@ -3,7 +3,20 @@
 Each module beside `app`, `options`, `names` and `show` is a command, there once it is imported.
 """
 
-from universal_style.cli import batch, compare, demo, evaluate, grid, info, repeat, style, texture, train, transfer
+from universal_style.cli import (
+    batch,
+    compare,
+    demo,
+    evaluate,
+    grid,
+    info,
+    repeat,
+    style,
+    texture,
+    train,
+    transfer,
+    video,
+)
 from universal_style.cli.app import app, main
 
 __all__ = [
@@ -20,4 +33,5 @@ __all__ = [
     "texture",
     "train",
     "transfer",
+    "video",
 ]

@@ -30,7 +30,7 @@ def evaluate(
     running: Running,
 ) -> None:
     """Judge methods over a folder of pairs: structure kept, style reached, seconds, memory."""
-    with extra():
+    with extra("training"):
         import matplotlib  # noqa: F401 (asked for before hours of work, not after)
     from universal_style.contenders import Contender
     from universal_style.evaluation import (

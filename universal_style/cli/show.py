@@ -48,12 +48,29 @@ def progress(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
 
 
 @contextmanager
-def extra(name: str = "training") -> Iterator[None]:
-    """Import what only an extra installs.
+def frame_bar(quiet: bool) -> Iterator[Callable[[int, int, float], None]]:
+    """Show a bar with frames done, their rate and the time left."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    Args:
-        name: of the extra.
-    """
+    columns = (
+        TextColumn("frame"),
+        MofNCompleteColumn(),
+        BarColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
+        task = bar.add_task("frames", total=None, rate="")
+
+        def show(done: int, total: int, rate: float) -> None:
+            bar.update(task, completed=done, total=total or None, rate=f"{rate:.2f}/s")
+
+        yield show
+
+
+@contextmanager
+def extra(name: str) -> Iterator[None]:
+    """Import what only an extra of this name installs."""
     try:
         yield
     except ModuleNotFoundError as error:

@@ -44,7 +44,7 @@ def train_decoders(
     running: Running,
 ) -> None:
     """Train mirror decoders on any folder of pictures; stop and resume at will."""
-    with extra():
+    with extra("training"):
         from universal_style.training.run import Plan, run
 
     chosen = numbers("levels", levels, int)
@@ -97,7 +97,7 @@ def train_feed_forward(
     running: Running,
 ) -> None:
     """Train a net that gives one style in one pass; transfer takes its file as --method."""
-    with extra():
+    with extra("training"):
         from universal_style.training.feed_forward import FeedForwardPlan
         from universal_style.training.feed_forward import train_feed_forward as train
 
