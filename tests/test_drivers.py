@@ -1,13 +1,12 @@
-from dataclasses import replace
-
 import pytest
 import torch
 
-from universal_style.drivers.tiled import Reduced, Tiled
+from universal_style.drivers.bounds import bound_of, bytes_of
 from universal_style.drivers.whole import carry
 from universal_style.drivers.windows import grown_length, windows
+from universal_style.errors import OptionError
 from universal_style.images import Image
-from universal_style.methods import METHODS
+from universal_style.methods import METHODS, Blind
 from universal_style.networks.stage import reach_down, reach_up
 from universal_style.regions import LabelMap
 from universal_style.stylizer import Stylizer
@@ -21,21 +20,21 @@ WAYS = {
 }
 
 
-def both(method, content, style, most, observing=None, **options):
-    """Give a picture carried whole, and the same in windows."""
+def both(method, content, style, side, **options):
+    """Give a picture carried whole, and the same in windows of a side."""
     stylizer = Stylizer(method, device="cpu", dtype="float32")
-    _, request, task = stylizer.prepare(content, style, **options)
-    return [
-        request.recipe.carry(stylizer.loaded, replace(task, driver=driver)).pixels
-        for driver in (Tiled(10**9), Tiled(most, *([observing] if observing else [])))
-    ]
+    pictures = []
+    for tile in ("off", side):
+        _, request, task = stylizer.prepare(content, style, tile=tile, **options)
+        pictures.append(request.recipe.carry(stylizer.loaded, task).pixels)
+    return pictures
 
 
 @pytest.mark.parametrize("method", WAYS)
 @pytest.mark.parametrize("size", [(180, 150), (333, 97)])
 def test_windows_give_the_same_picture_as_the_whole(method, size, cat, ducks):
     content = cat.resize(size[::-1])
-    whole, tiled = both(method, content, ducks, 160 * 160, **WAYS[method])
+    whole, tiled = both(method, content, ducks, 160, **WAYS[method])
     assert whole.shape == tiled.shape == (1, 3, *size)
     assert len(windows(*size, 8, 64, 160 * 160)) > 1
     assert (whole - tiled).abs().max() < 1 / 255
@@ -43,27 +42,24 @@ def test_windows_give_the_same_picture_as_the_whole(method, size, cat, ducks):
 
 def test_windows_of_any_size_do(cat, ducks):
     content = cat.resize((140, 130))
-    for most in (1, 64**2, 100**2):
-        whole, tiled = both("wct", content, ducks, most, levels=[2])
+    for side in (1, 64, 100):
+        whole, tiled = both("wct", content, ducks, side, levels=[2])
         assert (whole - tiled).abs().max() < 1e-3
 
 
 def test_regions_are_carried_in_windows_too(cat, ducks):
     content = cat.resize((200, 160))
-    stylizer = Stylizer("wct2", device="cpu", dtype="float32")
     mask = torch.zeros(3, 160, 200)
     mask[0, :, 90:], mask[1, 40:70] = 1, 1
-    _, request, task = stylizer.prepare(content, ducks, content_mask=mask, style_masks=[mask])
-    whole, tiled = (
-        request.recipe.carry(stylizer.loaded, replace(task, driver=Tiled(most))).pixels for most in (10**9, 150**2)
-    )
-    assert task.regions.count > 1
+    whole, tiled = both("wct2", content, ducks, 150, content_mask=mask, style_masks=[mask])
+    plain, _ = both("wct2", content, ducks, 150)
+    assert (whole - plain).abs().max() > 0.1
     assert (whole - tiled).abs().max() < 1 / 255
 
 
 def test_borders_of_windows_are_no_seams(cat, ducks):
     content = cat.resize((400, 300))
-    whole, tiled = both("wct", content, ducks, 200 * 200, levels=[3])
+    whole, tiled = both("wct", content, ducks, 200, levels=[3])
     error = (whole - tiled).abs().amax(dim=(0, 1))
     tiles = windows(300, 400, 4, 32, 200 * 200)
     rows = {w.rows.first for w in tiles if w.rows.first} | {w.columns.first for w in tiles if w.columns.first}
@@ -74,10 +70,10 @@ def test_borders_of_windows_are_no_seams(cat, ducks):
 
 def test_a_reduced_copy_gives_nearly_the_same_maps(cat, ducks):
     content = cat.resize((400, 300))
-    exact, quick = both("wct", content, ducks, 200 * 200, Reduced(200), levels=[2])
+    exact, quick = both("wct", content, ducks, 200, observe_size=200, levels=[2])
     error = (exact - quick).square().mean()
     assert 0 < error < 10 ** (-20 / 10), -10 * error.log10()
-    same, whole = both("wct", content, ducks, 200 * 200, Reduced(4000), levels=[2])
+    same, whole = both("wct", content, ducks, 200, observe_size=4000, levels=[2])
     assert (same - whole).abs().max() < 1 / 255
 
 
@@ -115,3 +111,40 @@ def test_the_halo_is_as_wide_as_it_must_be_and_no_wider(level, cat):
         after[..., 128 + distance] = 1 - after[..., 128 + distance]
         changed.append(bool(((decoded(after) - decoded(before))[..., 128 - stage.stride : 129]).abs().max() > 0))
     assert changed == [False, True]
+
+
+@pytest.mark.parametrize(("text", "amount"), [("4GiB", 2**32), ("800M", 800 * 2**20), ("1.5 gb", 3 * 2**29), (77, 77)])
+def test_amounts_of_memory_are_read(text, amount):
+    assert bytes_of(text) == amount
+
+
+@pytest.mark.parametrize(
+    ("tile", "memory", "said"),
+    [
+        ("big", None, "tile 'big' is unknown"),
+        (0, None, "tile 0 is unknown"),
+        ("auto", "much", "memory 'much' is not an amount"),
+        (512, "4GiB", "exclude each other"),
+    ],
+)
+def test_bounds_that_mean_nothing_are_refused(tile, memory, said):
+    with pytest.raises(OptionError, match=said):
+        bound_of(tile, memory)
+
+
+def test_a_bound_on_memory_makes_windows_or_says_what_is_needed(cat, ducks):
+    stylizer = Stylizer("wct2", device="cpu", dtype="float32")
+    content = cat.resize((500, 400))
+    spoken = []
+
+    class Listening(Blind):
+        def plans(self, step, windows):
+            spoken.append((step, windows))
+
+    free = stylizer.run(content, ducks, witness=Listening())[0]
+    assert not spoken
+    bound = stylizer.run(content, ducks, memory="900MiB", witness=Listening())[0]
+    assert [step for step, _ in spoken] == ["relu4_1"]
+    assert abs(free.pixels - bound.pixels).max() < 1 / 255
+    with pytest.raises(OptionError, match=r"memory 300MiB is too little for 0.2 megapixels; this picture needs \d+MiB"):
+        stylizer.run(content, ducks, memory="300MiB")

@@ -30,6 +30,8 @@ CASES = {
     "style regions": "cat.png ducks.png other.png --content-mask halves.png --style-regions red,#0000ff --levels 1",
     "found regions": "cat.png ducks.png --auto-regions 3 --seed 4 --levels 1 --missing nearest",
     "semantic regions": "cat.png ducks.png --semantic-regions --levels 1",
+    "windows": "cat.png ducks.png --tile 64 --observe-size 50 --levels 1",
+    "memory": "cat.png ducks.png --memory 2GiB --levels 1",
     "colours": "cat.png ducks.png --keep-colors luminance-only --levels 1",
     "decoders": "cat.png ducks.png --decoders decoders --levels 1",
     "preset": "cat.png ducks.safetensors --levels 2 --keep-colors luminance",

@@ -15,7 +15,6 @@ from torch.nn import functional
 
 from universal_style import pretrained
 from universal_style.devices import backend_named, peak_memory
-from universal_style.drivers.tiled import Tiled
 from universal_style.drivers.windows import grown
 from universal_style.errors import InputError, OptionError
 from universal_style.images import Image, Source
@@ -177,8 +176,7 @@ class Stylizer:
         regions, regions_of_styles = self._regions(request, carried, content_mask, subjects, style_masks)
         matched = self._matched(request, regions, regions_of_styles)
         pixels = carried.tensor(self.backend.device)
-        driver = Tiled(10**9)
-        task = Task(pixels, regions, subjects, regions_of_styles, matched, driver, request.seed, steps, witness)
+        task = Task(pixels, regions, subjects, regions_of_styles, matched, request.seed, steps, witness)
         return picture, request, task
 
     def observe(self, *sources: StyleSource, style_size: int | None = None) -> Style:

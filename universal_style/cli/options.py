@@ -128,6 +128,18 @@ class Styling:
     style_size: Annotated[
         int | None, typer.Option(help="Long side at which styles are seen.", show_default="native, at most 1024")
     ] = None
+    tile: Annotated[
+        str | None,
+        typer.Option(help="Windows of large pictures: auto, off, or their side in pixels.", show_default="auto"),
+    ] = None
+    memory: Annotated[
+        str | None,
+        typer.Option(help="What the process may take, such as 4GiB.", show_default="half of what is free"),
+    ] = None
+    observe_size: Annotated[
+        int | None,
+        typer.Option(help="Observe a copy of this long side in place of all windows: quicker, not exact."),
+    ] = None
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0
     decoders: Annotated[Path | None, typer.Option(help="Folder of decoders of your own training.")] = None
 
@@ -157,6 +169,9 @@ class Styling:
             "keep_colors": self.keep_colors.value,
             "size": self.size,
             "style_size": self.style_size,
+            "tile": self.tile,
+            "memory": self.memory,
+            "observe_size": self.observe_size,
             "seed": self.seed,
         }
 

@@ -7,12 +7,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from universal_style.atomic import replacing
 from universal_style.errors import OptionError
+
+if TYPE_CHECKING:
+    from universal_style.methods import Witness
 
 SLOW = 1.0
 """Seconds after which a progress bar appears."""
@@ -66,6 +69,19 @@ def frame_bar(quiet: bool) -> Iterator[Callable[[int, int, float], None]]:
             bar.update(task, completed=done, total=total or None, rate=f"{rate:.2f}/s")
 
         yield show
+
+
+def announcer() -> Witness:
+    """Give what says, before the work, how the picture will be divided."""
+    from universal_style.methods import Blind
+
+    class Announcer(Blind):
+        """Says it, and nothing else."""
+
+        def plans(self, step: str, windows: str) -> None:
+            console.print(f"{step} in {windows}", highlight=False)
+
+    return Announcer()
 
 
 @contextmanager

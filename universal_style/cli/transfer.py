@@ -11,7 +11,7 @@ import typer
 
 from universal_style.cli.app import app
 from universal_style.cli.options import DESCENT, Descending, Running, Styling, grouped
-from universal_style.cli.show import console, extra, progress, write_text
+from universal_style.cli.show import announcer, console, extra, progress, write_text
 
 
 @app.command()
@@ -61,7 +61,7 @@ def transfer(
     for path in (output, report, lut):
         if path is not None:
             check_writable(path)
-    witness: Witness = BLIND
+    witness: Witness = BLIND if running.quiet else announcer()
     if explain is not None:
         with extra("plots"):
             from universal_style.explanation import Explainer, explanation_of, write_explanation

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from universal_style.drivers.bounds import Bound
 from universal_style.drivers.edits import Fit, Tally, send_through, tallies
 from universal_style.drivers.whole import carry, drive
 from universal_style.drivers.windows import Window, pixels_in, windows
@@ -33,6 +34,11 @@ class Observing(Protocol):
         """Fit every site of a stage."""
         ...
 
+    @property
+    def long_side(self) -> int | None:
+        """The long side at which the picture is observed, in pixels; None where it is its own."""
+        ...
+
 
 @dataclass(frozen=True)
 class Everywhere:
@@ -41,6 +47,8 @@ class Everywhere:
     Sites are fitted in waves: what is seen at a later one depends on the edits at earlier ones, so each wave goes over
     all windows again, as far up as its sites lie, with the maps found so far.
     """
+
+    long_side: ClassVar[None] = None
 
     def maps(
         self, stage: Stage, pixels: Float[Tensor, "1 3 h w"], fit: Fit, regions: LabelMap, most: int
@@ -89,12 +97,23 @@ class Tiled:
     """Carry pictures in windows, the halo of each as wide as what its pixels depend on.
 
     Attributes:
-        most: pixels of a window, halo included.
+        bound: on the pixels of a window, halo included.
         observing: how the maps are found where there is more than one window.
     """
 
-    most: int
+    bound: Bound
     observing: Observing = Everywhere()
+
+    def as_options(self) -> dict[str, Any]:
+        """Give the options that make it."""
+        return self.bound.as_options() | {"observe_size": self.observing.long_side}
+
+    def plan(self, stage: Stage, height: int, width: int) -> str:
+        """Say in a few words how a picture will be divided; nothing where it will not be."""
+        tiles = windows(height, width, stage.stride, stage.halo, self.bound.most(stage, height * width))
+        largest = max(tiles, key=lambda window: window.area)
+        sides = (largest.columns.stop - largest.columns.start, largest.rows.stop - largest.rows.start)
+        return f"{len(tiles)} windows of at most {sides[0]}×{sides[1]}" if len(tiles) > 1 else ""
 
     @torch.inference_mode()
     def carry(
@@ -102,10 +121,11 @@ class Tiled:
     ) -> Float[Tensor, "1 3 h w"]:
         """Carry a picture through a stage; see `whole.carry`."""
         height, width = pixels.shape[2:]
-        tiles = windows(height, width, stage.stride, stage.halo, self.most)
+        most = self.bound.most(stage, height * width)
+        tiles = windows(height, width, stage.stride, stage.halo, most)
         if len(tiles) == 1:
             return carry(stage, pixels, fit, regions)
-        maps = self.observing.maps(stage, pixels, fit, regions, self.most)
+        maps = self.observing.maps(stage, pixels, fit, regions, most)
         result = torch.empty_like(pixels, memory_format=torch.channels_last)
         for window in tiles:
             picture = _carried(stage, pixels, maps, regions, window)

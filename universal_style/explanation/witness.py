@@ -34,6 +34,9 @@ class Explainer:
         self.task = task
         self.steps = [("content", task.pixels)]
 
+    def plans(self, step: str, windows: str) -> None:
+        """Forget it: windows do not change the picture."""
+
     def edits(self, walks: Sequence[Walker], sites: Collection[Site]) -> None:
         """Hear where features will be edited or compared, and which walks see a picture there."""
         self.walks = walks

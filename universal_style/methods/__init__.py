@@ -6,7 +6,7 @@ from pathlib import Path
 
 from universal_style.methods.closed_form import CLOSED_FORMS
 from universal_style.methods.feed_forward import SUFFIX, FeedForward
-from universal_style.methods.kinds import BLIND, Carried, Carrier, Lasting, Method, Recipe, Task, Witness
+from universal_style.methods.kinds import BLIND, Blind, Carried, Carrier, Lasting, Method, Recipe, Task, Witness
 from universal_style.methods.optimisers import OPTIMISERS
 from universal_style.names import looked_up
 
@@ -30,6 +30,7 @@ __all__ = [
     "CLOSED_FORMS",
     "METHODS",
     "OPTIMISERS",
+    "Blind",
     "Carried",
     "Carrier",
     "Lasting",

@@ -10,9 +10,10 @@ from typing import Any, ClassVar
 from jaxtyping import Float
 from torch import Tensor
 
+from universal_style.drivers.bounds import bound_of
 from universal_style.drivers.edits import Fit
 from universal_style.drivers.fit import StyleFit
-from universal_style.drivers.tiled import Tiled
+from universal_style.drivers.tiled import Everywhere, Observing, Reduced, Tiled
 from universal_style.errors import OptionError
 from universal_style.methods.kinds import Carried, Task, Witness
 from universal_style.mixing import MIXINGS, Mixing, mixing_named
@@ -110,6 +111,9 @@ class ClosedForm:
         sites: Sequence[str] | None = None,
         transform: str | None = None,
         mix: str = "maps",
+        tile: str | int = "auto",
+        memory: str | int | None = None,
+        observe_size: int | None = None,
     ) -> Walks:
         """Check options.
 
@@ -119,6 +123,10 @@ class ClosedForm:
             sites: where on the walk to edit, of encoder, skip and decoder; the method's own when left out.
             transform: its name; the method's own when left out.
             mix: of several styles: their maps, or their statistics.
+            tile: auto, off, or the side in pixels of the windows that a picture is carried in.
+            memory: what the process may take, such as 4GiB, to choose windows by; free memory when left out.
+            observe_size: long side in pixels of a copy that is observed in place of a picture in windows: quicker, and
+                no longer exact; left out, every pixel is observed.
 
         Raises:
             OptionError: an option is out of range or contradicts another.
@@ -133,6 +141,7 @@ class ClosedForm:
             alphas=_alphas(alpha, chosen),
             transform=self.transform if transform is None else transform_named(transform),
             mixing=mixing_named(mix),
+            driver=Tiled(bound_of(tile, memory), _observing(observe_size)),
         )
 
     def checkpoints(self, folder: Path) -> list[Path]:
@@ -153,6 +162,7 @@ class Walks:
         alphas: strength by level, 0 to 1.
         transform: of the features.
         mixing: of several styles.
+        driver: that takes the walks.
     """
 
     pooling: Pooling
@@ -162,6 +172,7 @@ class Walks:
     alphas: Mapping[int, float]
     transform: Transform
     mixing: Mixing
+    driver: Tiled
 
     def as_options(self) -> dict[str, Any]:
         return {
@@ -170,7 +181,7 @@ class Walks:
             "sites": list(self.places),
             "transform": name_in(TRANSFORMS, self.transform),
             "mix": name_in(MIXINGS, self.mixing),
-        }
+        } | self.driver.as_options()
 
     def steps(self, styles: int) -> int:
         return 1 + styles + len(self.stages)
@@ -200,7 +211,7 @@ class Walks:
             task.steps.begin("observe styles", f"observing style {number}")
             observed.append(loaded.observe(subject, labels, walks_over(stages), sites))
         fit = StyleFit(self.transform, self.mixing, aims_of(task.regions, task.matched, observed), self.alphas)
-        return Fitted(stages, fit, checkpoints, task.driver, task.witness)
+        return Fitted(stages, fit, checkpoints, self.driver, task.witness)
 
 
 @dataclass(frozen=True)
@@ -225,6 +236,10 @@ class Fitted:
         return replace(self, fit=wrap(self.fit))
 
     def carry(self, pixels: Float[Tensor, "1 3 h w"], regions: LabelMap, steps: Steps) -> Float[Tensor, "1 3 h w"]:
+        height, width = pixels.shape[2:]
+        for stage in self.stages:
+            if windows := self.driver.plan(stage, height, width):
+                self.witness.plans(f"relu{stage.decoder.level}_1", windows)
         for stage in self.stages:
             steps.begin(f"relu{stage.decoder.level}_1")
             pixels = self.driver.carry(stage, pixels, self.fit, regions)
@@ -289,6 +304,14 @@ CLOSED_FORMS: dict[str, ClosedForm] = {
         _wct2("wct2-sum", HaarSumPooling()),
     )
 }
+
+
+def _observing(long_side: int | None) -> Observing:
+    if long_side is None:
+        return Everywhere()
+    if long_side < 1:
+        raise OptionError(f"observe-size {long_side} is out of range; it is a long side in pixels, at least 1")
+    return Reduced(long_side)
 
 
 def _levels(levels: Sequence[int], method: ClosedForm) -> tuple[int, ...]:

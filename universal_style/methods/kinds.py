@@ -11,7 +11,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from universal_style.drivers.edits import Fit
-from universal_style.drivers.tiled import Tiled
 from universal_style.networks.checkpoints import Checkpoint
 from universal_style.networks.stage import Site, Walker
 from universal_style.regions import LabelMap, Match
@@ -26,6 +25,9 @@ class Witness(Protocol):
     def begins(self, task: Task) -> None:
         """Hear what is to be done."""
 
+    def plans(self, step: str, windows: str) -> None:
+        """Hear how a step will divide the picture."""
+
     def edits(self, walks: Sequence[Walker], sites: Collection[Site]) -> None:
         """Hear where features will be edited or compared, and which walks see a picture there."""
 
@@ -37,6 +39,9 @@ class Blind:
     """Sees nothing."""
 
     def begins(self, task: Task) -> None:
+        """Forget it."""
+
+    def plans(self, step: str, windows: str) -> None:
         """Forget it."""
 
     def edits(self, walks: Sequence[Walker], sites: Collection[Site]) -> None:
@@ -59,7 +64,6 @@ class Task:
         subjects: the styles.
         regions_of_styles: one map for each of them.
         matched: what each region takes from each style.
-        driver: of closed-form walks.
         seed: of everything random.
         steps: to be told of what is done.
         witness: to be shown what is made.
@@ -70,7 +74,6 @@ class Task:
     subjects: Sequence[Subject]
     regions_of_styles: Sequence[LabelMap]
     matched: Match
-    driver: Tiled
     seed: int
     steps: Steps
     witness: Witness = BLIND

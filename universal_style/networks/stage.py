@@ -97,6 +97,16 @@ class Stage:
         return stride_at(self.decoder.level)
 
     @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return next(self.encoder.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision of all layers but those that touch pixels."""
+        return list(self.encoder.parameters())[-1].dtype
+
+    @property
     def halo(self) -> int:
         """Pixels around a window on which the decoded pixels in it depend, a multiple of `stride`."""
         return self._whole_cells(reach_up(self.decoder.level, reach_down(self.decoder.level)))

@@ -1,0 +1,167 @@
+"""How many pixels a window may have: a number, or as many as fit in memory."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import psutil
+import torch
+
+from universal_style.errors import OptionError
+from universal_style.networks.stage import Stage
+
+FOOTPRINTS = {"nearest": (1050, 1350), "index": (1600, 2450), "haar-sum": (1650, 2450), "haar-cat5": (1850, 2850)}
+"""Bytes at the peak of a walk for each pixel walked over, by pooling: with networks of two bytes, and of four.
+
+Measured on a CPU as the growth of the process (`benchmarks/memory.py`), rounded up.
+"""
+PICTURE_BYTES = 36
+"""Bytes for each pixel of the picture itself: three floats before a stage, after it, and while it is written."""
+BASE_BYTES = 700 * 2**20
+"""What the process holds before the first walk: the interpreter, torch, and the networks."""
+FEWEST_PIXELS = 256 * 256
+"""Windows are no smaller than this; under it, most of a window would be halo."""
+SHARE = 0.5
+"""Of the memory that is free, how much windows may take when nothing is said."""
+UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+@runtime_checkable
+class Bound(Protocol):
+    """Says how many pixels a window of a stage may have."""
+
+    def most(self, stage: Stage, picture: int) -> int:
+        """Give the most pixels of a window, halo included, for a picture of so many pixels."""
+        ...
+
+    def as_options(self) -> dict[str, Any]:
+        """Give the options that make it, of `bound_of`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Unbounded:
+    """A picture is one window."""
+
+    def most(self, stage: Stage, picture: int) -> int:
+        return 2**62
+
+    def as_options(self) -> dict[str, Any]:
+        return {"tile": "off", "memory": None}
+
+
+@dataclass(frozen=True)
+class Side:
+    """A window has so many pixels, whatever the stage.
+
+    Attributes:
+        pixels: side of a square with as many, halo included.
+    """
+
+    pixels: int
+
+    def most(self, stage: Stage, picture: int) -> int:
+        return self.pixels**2
+
+    def as_options(self) -> dict[str, Any]:
+        return {"tile": str(self.pixels), "memory": None}
+
+
+@dataclass(frozen=True)
+class Memory:
+    """The whole process stays under a bound.
+
+    Attributes:
+        number: bytes.
+    """
+
+    number: int
+
+    def most(self, stage: Stage, picture: int) -> int:
+        """Give what is left for windows once the process and the picture have their share.
+
+        Raises:
+            OptionError: not even the smallest window fits.
+        """
+        each, held = footprint(stage), BASE_BYTES + PICTURE_BYTES * picture
+        if self.number < held + each * FEWEST_PIXELS:
+            needed = (held + each * FEWEST_PIXELS) / 2**20
+            raise OptionError(
+                f"memory {self.number / 2**20:.0f}MiB is too little for {picture / 1e6:.1f} megapixels; "
+                f"this picture needs {needed:.0f}MiB"
+            )
+        return (self.number - held) // each
+
+    def as_options(self) -> dict[str, Any]:
+        return {"tile": "auto", "memory": self.number}
+
+
+@dataclass(frozen=True)
+class FreeMemory:
+    """Windows take at most a share of the memory that is free when they are chosen."""
+
+    def most(self, stage: Stage, picture: int) -> int:
+        free = free_memory(stage.device)
+        return max(FEWEST_PIXELS, int(SHARE * free - PICTURE_BYTES * picture) // footprint(stage))
+
+    def as_options(self) -> dict[str, Any]:
+        return {"tile": "auto", "memory": None}
+
+
+def footprint(stage: Stage) -> int:
+    """Estimate the bytes at the peak of a walk for each pixel walked over."""
+    two, four = FOOTPRINTS[stage.pooling.name]
+    return two if stage.dtype.itemsize == 2 else four
+
+
+def free_memory(device: torch.device) -> int:
+    """Say how many bytes are free on a device: of the graphics card, or of the machine and the group it runs us in."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return int(free)
+    free = int(psutil.virtual_memory().available)
+    limit, used = (Path("/sys/fs/cgroup") / name for name in ("memory.max", "memory.current"))
+    if limit.is_file() and (text := limit.read_text().strip()).isdigit():
+        free = min(free, int(text) - int(used.read_text()))
+    return max(0, free)
+
+
+def bound_of(tile: str | int, memory: str | int | None) -> Bound:
+    """Turn the options into a bound.
+
+    Args:
+        tile: auto, off, or the side of a window in pixels, halo included.
+        memory: none, or what the process may take: bytes, or a text such as 4GiB.
+
+    Raises:
+        OptionError: they cannot be read, or contradict each other.
+    """
+    if memory is not None and tile != "auto":
+        raise OptionError(f"tile {tile} and memory exclude each other; give one of them")
+    if memory is not None:
+        return Memory(bytes_of(memory))
+    if tile == "auto":
+        return FreeMemory()
+    if tile == "off":
+        return Unbounded()
+    if not str(tile).isdigit() or int(tile) < 1:
+        raise OptionError(f"tile {tile!r} is unknown; use auto, off, or a number of pixels such as 1024")
+    return Side(int(tile))
+
+
+def bytes_of(memory: str | int) -> int:
+    """Read an amount of memory: 4GiB, 800M, or a number of bytes; units are powers of 1024.
+
+    Raises:
+        OptionError: it cannot be read.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", str(memory).strip(), re.IGNORECASE)
+    if match is None:
+        raise OptionError(f"memory {memory!r} is not an amount; write for example 4GiB or 800MiB")
+    return int(float(match[1]) * UNITS[match[2].upper()])
+
+
+__all__ = ["Bound", "FreeMemory", "Memory", "Side", "Unbounded", "bound_of"]
