@@ -18,7 +18,7 @@ from universal_style.cli.show import console, extra
 @grouped
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 lets others in.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen at.")] = 7860,
+    port: Annotated[int, typer.Option(help="Port to listen at; 0 takes any that is free.")] = 7860,
     presets: Annotated[
         list[Path] | None, typer.Option(help="A folder of style pictures and presets to offer; may be repeated.")
     ] = None,
@@ -39,7 +39,7 @@ def serve(
     end = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):  # both leave by the same door, past which no file is left
         signal.signal(number, lambda *_: end.set())
-    with serving(Worker(**running.backend), limits, presets or (), host, port) as address:
+    with serving(Worker(**running.backend), limits, presets or (), host, port) as server:
         if not running.quiet:
-            console.print(f"{address}  (Ctrl+C ends it)", highlight=False)
+            console.print(f"{server.address}  (Ctrl+C ends it)", highlight=False)
         end.wait()

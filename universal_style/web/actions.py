@@ -6,6 +6,7 @@ What a client sends is taken as it comes, before Gradio opens any file of it: si
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import wraps
@@ -16,7 +17,8 @@ import gradio as gr
 import torch
 
 from universal_style.errors import CheckpointError, InputError, UniversalStyleError
-from universal_style.images import Image, Source, output_format
+from universal_style.images import FORMATS, Image, Source
+from universal_style.names import looked_up
 from universal_style.report import Progress, Report
 from universal_style.subjects import StyleSource
 from universal_style.web.limits import (
@@ -40,6 +42,8 @@ OFFERED = (".png", ".jpg")
 
 TOLD = ("method", "options", "size", "seconds", "regions", "notes", "versions")
 """Of a report, what programs are told; the rest is the server's own."""
+
+LEVEL = re.compile(r"^relu(\d)_1\b")
 
 logger = logging.getLogger(__name__)
 
@@ -171,23 +175,23 @@ class Actions:
         self,
         request: gr.Request,
         content: Sent,
-        styles: Sent,
-        gallery: Sent,
-        method: Sent,
-        strength: Sent,
-        keep_colors: Sent,
-        smooth: Sent,
-        style_size: Sent,
-        regions: Sent,
-        content_mask: Sent,
-        style_masks: Sent,
-        suffix: Sent,
+        styles: Sent = None,
+        gallery: Sent = None,
+        method: Sent = "wct",
+        strength: Sent = 1.0,
+        keep_colors: Sent = "none",
+        smooth: Sent = "",
+        style_size: Sent = 0,
+        regions: Sent = 0,
+        content_mask: Sent = None,
+        style_masks: Sent = None,
+        suffix: Sent = ".png",
         bar: gr.Progress = BAR,
     ) -> tuple[str, dict[str, Any]]:
         """Give the content its style as a program asks."""
         session = self._begun(request)
         order = _order(method, strength, keep_colors, smooth, style_size, regions)
-        output_format(Path(f"result{_word(suffix)}"))
+        looked_up("suffix", _word(suffix), FORMATS)
         content_file = self._content_file(session, content)
         files = self._style_files(session, (), gallery, styles)
         masks = [self._mask(session, sent) for sent in style_masks or ()]
@@ -216,7 +220,12 @@ class Actions:
 
     @telling
     def save_preset(
-        self, request: gr.Request, styles: Sent, gallery: Sent, style_size: Sent, bar: gr.Progress = BAR
+        self,
+        request: gr.Request,
+        styles: Sent = None,
+        gallery: Sent = None,
+        style_size: Sent = 0,
+        bar: gr.Progress = BAR,
     ) -> str:
         """Make a preset as a program asks."""
         session = self._begun(request)
@@ -319,7 +328,7 @@ def _stoppable(session: Session, bar: gr.Progress) -> Progress:
 
     def told(step: str, done: int, total: int) -> None:
         session.check()
-        bar((done, total), desc=step)
+        bar((done, total), desc=LEVEL.sub(r"level \1", step))
 
     return told
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from starlette.middleware import Middleware
@@ -35,6 +37,24 @@ class NoRelay:
         await self.app(scope, receive, send)
 
 
+@dataclass(frozen=True)
+class Server:
+    """A server that runs.
+
+    Attributes:
+        address: of the page.
+        sessions: of its visitors.
+    """
+
+    address: str
+    sessions: Sessions
+
+    @property
+    def folder(self) -> Path:
+        """All files of visitors lie under this folder."""
+        return self.sessions.folder
+
+
 @contextmanager
 def serving(
     worker: Worker,
@@ -42,15 +62,15 @@ def serving(
     presets: Sequence[Path] = (),
     host: str = "127.0.0.1",
     port: int = 7860,
-) -> Iterator[str]:
-    """Serve the page until the end of the block; gives its address.
+) -> Iterator[Server]:
+    """Serve the page until the end of the block.
 
     Args:
         worker: that does the work; it has one device and does one thing at a time.
         limits: of what visitors may bring.
         presets: folders of styles on offer beside the bundled ones.
         host: address to listen at.
-        port: to listen at.
+        port: to listen at; 0 takes any that is free.
 
     Raises:
         InputError: a folder of presets cannot be used.
@@ -58,13 +78,14 @@ def serving(
     """
     shelf = Shelf.of(presets)
     with private_folder() as folder, _settings(folder):
-        actions = Actions(worker, Sessions(folder), shelf, limits)
+        sessions = Sessions(folder)
+        actions = Actions(worker, sessions, shelf, limits)
         page = build(actions, limits, folder)
         page.queue(max_size=limits.queue, default_concurrency_limit=1)
         try:
             _, address, _ = page.launch(
                 server_name=host,
-                server_port=port,
+                server_port=port or _free_port(host),
                 prevent_thread_lock=True,
                 quiet=True,
                 share=False,
@@ -88,9 +109,14 @@ def serving(
         except OSError as error:
             raise OptionError(f"{host}, port {port} cannot be listened at; choose another --host or --port") from error
         try:
-            yield address
+            yield Server(address, sessions)
         finally:
             page.close(verbose=False)
+
+
+def _free_port(host: str) -> int:
+    with socket.create_server((host, 0)) as listener:
+        return int(listener.getsockname()[1])
 
 
 @contextmanager

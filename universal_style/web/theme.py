@@ -65,8 +65,11 @@ THEME = gr.themes.Base(
 )
 
 CSS = """
-.gradio-container { max-width: 1320px !important; margin: 0 auto !important; padding: 0 20px 40px !important; }
-.gradio-container > main, main.app { padding: 8px 0 0 !important; }
+.gradio-container {
+    max-width: 1320px !important; margin: 0 auto !important; padding: 0 clamp(10px, 2.5vw, 24px) 32px !important;
+}
+.main.app { padding: 8px 0 0 !important; }
+.masthead .html-container { padding: 0 !important; }
 .masthead { padding: 14px 0 2px; border: none !important; background: none !important; }
 .masthead h1 {
     font-family: "Iowan Old Style", "Palatino Linotype", Palatino, "URW Palladio L", Georgia, serif;
@@ -74,10 +77,10 @@ CSS = """
 }
 .masthead p { color: var(--body-text-color-subdued); margin: 0; font-size: 1rem; }
 .step h2 { font-size: 0.95rem; font-weight: 650; margin: 6px 0 0; color: var(--body-text-color); }
-#styles > label, #styles .block-label { display: none; }
+#styles label[data-testid="block-label"] { display: none; }
 .shelf, .shelf > div, .shelf .gallery-container { min-height: 0 !important; height: auto !important; }
 .shelf .grid-wrap { padding: 8px; max-height: none; min-height: 0 !important; height: auto !important; }
-.shelf .grid-container { height: auto !important; }
+.shelf .grid-container { height: auto !important; grid-template-columns: repeat(4, minmax(0, 1fr)) !important; }
 .shelf .caption-label {
     left: 0; right: 0; bottom: 0; max-width: none; width: 100%; border: none; border-radius: 0; padding: 3px 6px;
     font-size: 0.7rem; text-align: center; background: rgb(20 18 15 / 62%); color: #fbfaf6;
@@ -90,7 +93,6 @@ CSS = """
 .look { position: sticky; top: 14px; align-self: flex-start; }
 footer { opacity: 0.7; }
 @media (max-width: 820px) {
-    .gradio-container { padding: 0 12px 24px !important; }
     .masthead h1 { font-size: 1.7rem; }
     .desk { flex-direction: column !important; }
     .desk > *, .pair > *, .pair .form > * { min-width: 100% !important; width: 100% !important; }
