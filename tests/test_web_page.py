@@ -10,7 +10,7 @@ QUIET = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
-PATIENCE = 60_000
+PATIENCE = 30_000
 """Milliseconds until a step that should have been done long ago counts as failed."""
 TOUCHABLE = 44
 """Height in pixels that a finger needs."""
@@ -35,9 +35,7 @@ def visit(browser, web):
     windows = []
 
     def opened(**window):
-        context = browser.new_context(viewport={"width": 1280, "height": 860}, accept_downloads=True) if not window else (
-            browser.new_context(**window)
-        )  # fmt: skip
+        context = browser.new_context(**({"viewport": {"width": 1280, "height": 860}} | window))
         windows.append(context)
         page = context.new_page()
         page.set_default_timeout(PATIENCE)
@@ -45,7 +43,6 @@ def visit(browser, web):
         page.on("request", lambda request: asked.append(request.url))
         page.goto(web.address)
         page.wait_for_selector("#run")
-        page.wait_for_load_state("networkidle")
         return page, asked
 
     yield opened
@@ -59,6 +56,15 @@ def files(tmp_path, cat, ducks):
     ducks.resize((60, 40)).save(tmp_path / "ducks.png")
     (tmp_path / "note.png").write_text("no picture at all")
     return tmp_path
+
+
+def until(page, true):
+    """Wait for something that no page shows."""
+    for _ in range(PATIENCE // 250):
+        if true():
+            return
+        page.wait_for_timeout(250)
+    raise AssertionError("it did not come true")
 
 
 def give(page, files):
@@ -158,7 +164,6 @@ def test_painted_regions_are_carried_each_for_itself(visit, files):
     page.wait_for_selector("#editor-0 canvas")
     page.wait_for_timeout(1000)  # the canvas is drawn after it is there, and says nothing of it
     stroke(page, 0, (0.35, 0.65))
-    page.wait_for_load_state("networkidle")
     page.click("#run")
     page.wait_for_selector("text=64 × 48 pixels")
     page.wait_for_selector(".note li >> nth=1")  # a line for each region
@@ -184,12 +189,8 @@ def test_leaving_the_page_removes_the_files(visit, web, files, rng):
     page, _ = visit()
     page.set_input_files("#content input[type=file]", own)
     page.wait_for_selector("#content img")
-    page.wait_for_load_state("networkidle")
+    until(page, lambda: any(path.name == "own.png" for path in web.sessions.uploads()))
     assert list(web.folder.rglob("own.png"))
     page.close()
     other, _ = visit()
-    for _ in range(100):  # the server notices at its next heartbeat
-        if not list(web.folder.rglob("own.png")):
-            break
-        other.wait_for_timeout(500)
-    assert not list(web.folder.rglob("own.png"))
+    until(other, lambda: not list(web.folder.rglob("own.png")))  # the server notices at its next heartbeat

@@ -98,17 +98,15 @@ class Actions:
         self.blobs = Blobs()
 
     @telling
-    def arrive(self, request: gr.Request, content: Sent) -> Sent:
-        """Look at a content as it is uploaded; one that cannot be used is not kept."""
-        return self._kept(self.sessions.of(request.session_hash), content)
+    def arrive(self, request: gr.Request, content: Sent) -> None:
+        """Look at a content as it is uploaded."""
+        if content:
+            self._check(request, [content])
 
     @telling
-    def arrive_styles(self, request: gr.Request, uploads: Sent) -> Sent:
-        """Do the same with the styles."""
-        session = self.sessions.of(request.session_hash)
-        if any(self._kept(session, upload) is None for upload in _pictures_of(uploads)):
-            return None
-        return gr.skip()
+    def arrive_styles(self, request: gr.Request, uploads: Sent) -> None:
+        """Look at styles as they are uploaded."""
+        self._check(request, _pictures_of(uploads))
 
     @telling
     def choose(self, event: gr.SelectData, chosen: Sent) -> list[str]:
@@ -245,17 +243,10 @@ class Actions:
         session.stop.clear()
         return session
 
-    def _kept(self, session: Session, sent: Sent) -> Sent:
-        """Give a skip for a picture that can be used, None with a warning for another."""
-        if not sent:
-            return gr.skip()
-        path = self.sessions.brought(session, sent)
-        try:
+    def _check(self, request: gr.Request, sent: Sequence[Sent]) -> None:
+        session = self.sessions.of(request.session_hash)
+        for path in [self.sessions.brought(session, each) for each in sent]:
             check_picture(path, self.limits)
-        except InputError as error:
-            gr.Warning(without_paths(str(error)))
-            return None
-        return gr.skip()
 
     def _content_file(self, session: Session, content: Sent) -> Path:
         if not content:

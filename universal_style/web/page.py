@@ -33,8 +33,8 @@ EMPTY = "The result will stand here: the photograph on the left, restyled on the
 STYLE_SIZES = [("Its own, up to 1024", 0), ("256: large strokes", 256), ("512", 512), ("768", 768), ("1024", 1024)]
 DEVICE: dict[str, Any] = {"concurrency_id": "device", "concurrency_limit": 1}
 """Whatever needs the device waits in one line."""
-AT_ONCE: dict[str, Any] = {"queue": False, "preprocess": False, "show_progress": "hidden"}
-"""Nothing is opened before an action has looked at it."""
+AT_ONCE: dict[str, Any] = {"concurrency_limit": None, "preprocess": False, "show_progress": "hidden"}
+"""Nothing is opened before an action has looked at it. Out of a queue no error would reach the page."""
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 
 
@@ -136,13 +136,12 @@ def _inputs(actions: Actions, limits: Limits, folder: Path) -> dict[str, Any]:
         lay_out = gr.Button("Paint regions by hand", size="sm", elem_id="paint")
         with gr.Tabs(visible=False) as sheets:
             editors, tabs = _editors(actions)
-    content.upload(actions.arrive, content, content, **AT_ONCE, **PRIVATE)
-    uploads.upload(actions.arrive_styles, uploads, uploads, **AT_ONCE, **PRIVATE)
+    for picture, look in ((content, actions.arrive), (uploads, actions.arrive_styles)):
+        looked = picture.upload(look, picture, **AT_ONCE, **PRIVATE)
+        looked.failure(_nothing, None, picture, **AT_ONCE, **PRIVATE)  # what cannot be used is not kept
     squares.select(actions.choose, chosen, chosen, **AT_ONCE, **PRIVATE)
     method.change(actions.strength_of, method, strength, **AT_ONCE, **PRIVATE)
-    lay_out.click(
-        actions.lay_out, [content, uploads, chosen], [sheets, *editors, *tabs], queue=False, preprocess=False, **PRIVATE
-    )
+    lay_out.click(actions.lay_out, [content, uploads, chosen], [sheets, *editors, *tabs], **AT_ONCE, **PRIVATE)
     return {
         "pictures": [content, uploads, chosen, presets],
         "order": [method, strength, colours, smooth, style_size, found],
@@ -242,6 +241,10 @@ def _methods() -> list[tuple[str, str]]:
     """Name the methods; what descends for minutes says so and stands last."""
     swift = [(METHOD_LABELS.get(name, name) + f" ({name})", name) for name in CLOSED_FORMS]
     return swift + [(f"{name} (slow: minutes)", name) for name in METHODS if name not in CLOSED_FORMS]
+
+
+def _nothing() -> None:
+    """Empty a component."""
 
 
 def _labelled(table: Any, labels: dict[str, str]) -> list[tuple[str, str]]:

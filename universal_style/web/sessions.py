@@ -90,6 +90,11 @@ class Sessions:
         session.uploads.add(path)
         return path
 
+    def uploads(self) -> set[Path]:
+        """Give the files that all visits have brought."""
+        with self._lock:
+            return {path for session in self._sessions.values() for path in session.uploads}
+
     def stop(self, name: str | None) -> None:
         """Stop the work that is done for a visit."""
         with self._lock:
@@ -101,13 +106,12 @@ class Sessions:
         """End a visit: stop its work and remove its files, but for uploads that another visit holds too."""
         with self._lock:
             session = self._sessions.pop(name or "", None)
-            if session is None:
-                return
-            session.stop.set()
-            shared = {path for other in self._sessions.values() for path in other.uploads}
-            for path in session.uploads - shared:
-                path.unlink(missing_ok=True)
-            shutil.rmtree(session.room, ignore_errors=True)
+        if session is None:
+            return
+        session.stop.set()
+        for path in session.uploads - self.uploads():
+            path.unlink(missing_ok=True)
+        shutil.rmtree(session.room, ignore_errors=True)
 
 
 @contextmanager
