@@ -9,7 +9,7 @@ import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -33,7 +33,7 @@ from universal_style.web.limits import (
 from universal_style.web.paint import Blobs, Stroke, canvas, painted
 from universal_style.web.sessions import Session, Sessions
 from universal_style.web.shelf import Shelf
-from universal_style.web.worker import Order, Worker, has_strength, named, stem_of
+from universal_style.web.worker import Bench, Order, Worker, has_strength, named, stem_of
 
 SHOWN = 1600
 """Long side in pixels at which content and result are compared on the page."""
@@ -80,6 +80,20 @@ def telling(action: Callable[P, R]) -> Callable[P, R]:
     return told
 
 
+def at(bench: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Let an action be done at one of the benches, named by its attribute."""
+
+    def placed(action: Callable[P, R]) -> Callable[P, R]:
+        @wraps(action)
+        def done(*args: P.args, **kwargs: P.kwargs) -> R:
+            place: Bench = getattr(args[0], bench)
+            return place.do(partial(action, *args, **kwargs))
+
+        return done
+
+    return placed
+
+
 class Actions:
     """What buttons do.
 
@@ -96,6 +110,7 @@ class Actions:
         self.shelf = shelf
         self.limits = limits
         self.blobs = Blobs()
+        self.easel = Bench()
 
     @telling
     def arrive(self, request: gr.Request, content: Sent) -> None:
@@ -122,6 +137,7 @@ class Actions:
         return gr.Slider(visible=has_strength(named(_word(method))))
 
     @telling
+    @at("easel")
     def lay_out(self, request: gr.Request, content: Sent, uploads: Sent, chosen: Sent) -> list[Any]:
         """Lay the pictures out to be painted on: the content, then the styles that are pictures."""
         session = self.sessions.of(request.session_hash)
@@ -136,6 +152,7 @@ class Actions:
         return [gr.Tabs(visible=True), *values, *(gr.Tab(visible=place < len(sheets)) for place in places)]
 
     @telling
+    @at("worker")
     def transfer_on_page(
         self,
         request: gr.Request,
@@ -169,6 +186,7 @@ class Actions:
         return (pair, *(gr.DownloadButton(value=str(path), interactive=True) for path in saved), _said(report))
 
     @telling
+    @at("worker")
     def transfer(
         self,
         request: gr.Request,
@@ -201,6 +219,7 @@ class Actions:
         return str(path), _facts(report)
 
     @telling
+    @at("worker")
     def save_on_page(
         self,
         request: gr.Request,
@@ -217,6 +236,7 @@ class Actions:
         return gr.DownloadButton(f"Download {Path(path).name}", value=path, visible=True)
 
     @telling
+    @at("worker")
     def save_preset(
         self,
         request: gr.Request,

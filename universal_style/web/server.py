@@ -96,6 +96,7 @@ def serving(
                 enable_monitoring=False,
                 run_history=False,
                 footer_links=["api"],
+                state_session_capacity=256,  # visits that Gradio remembers what they saw of
                 max_file_size=limits.megabytes * 2**20,
                 theme=THEME,
                 css=CSS,

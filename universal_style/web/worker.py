@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from universal_style.devices import Backend
 from universal_style.errors import InputError
@@ -19,6 +20,8 @@ from universal_style.request import Request
 from universal_style.styles import Style
 from universal_style.stylizer import Stylizer
 from universal_style.subjects import Loaded, StyleSource
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -65,8 +68,25 @@ def has_strength(method: Method) -> bool:
     return "alpha" in signature(method.recipe).parameters
 
 
-class Worker:
+class Bench:
+    """A place where one thing is done at a time, always in the same thread.
+
+    The C library keeps freed memory by thread: were any of a server's threads to work, each would keep what the largest
+    picture needed.
+    """
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1)
+
+    def do(self, work: Callable[[], T]) -> T:
+        """Wait for the bench, work, and give what comes of it."""
+        return self._thread.submit(copy_context().run, work).result()  # the context tells Gradio whose progress it is
+
+
+class Worker(Bench):
     """Carries pictures one after the other; methods on one device share their networks.
+
+    Its methods are called by what it is given to `do`.
 
     Args:
         device: auto, cpu, cuda or mps.
@@ -77,7 +97,7 @@ class Worker:
     """
 
     def __init__(self, device: str = "auto", dtype: str = "auto") -> None:
-        self._lock = threading.Lock()
+        super().__init__()
         self._backend = {"device": device, "dtype": dtype}
         self._loaded: dict[Backend, Loaded] = {}
         self._stylizers: dict[str, Stylizer] = {}
@@ -98,15 +118,14 @@ class Worker:
             InputError: the pictures or the order cannot be used.
         """
         Request.of(named(order.method), styles=len(styles), **order.options)
-        with self._lock:
-            return self._stylizer(order.method).run(
-                content,
-                *styles,
-                content_mask=content_mask,
-                style_masks=style_masks,
-                progress=progress,
-                **order.options,
-            )
+        return self._stylizer(order.method).run(
+            content,
+            *styles,
+            content_mask=content_mask,
+            style_masks=style_masks,
+            progress=progress,
+            **order.options,
+        )
 
     def observe(self, styles: Sequence[StyleSource], name: str, style_size: int, progress: Progress) -> Style:
         """Observe styles together as one.
@@ -117,10 +136,9 @@ class Worker:
         if not styles:
             raise InputError("no style given; drop a picture or choose one from the gallery")
         seen = []
-        with self._lock:
-            for number, style in enumerate(styles):
-                progress("observe the style", number, len(styles))
-                seen.append(self._stylizer("wct").observe(style, style_size=style_size or None))
+        for number, style in enumerate(styles):
+            progress("observe the style", number, len(styles))
+            seen.append(self._stylizer("wct").observe(style, style_size=style_size or None))
         return replace(seen[0].merge(*seen[1:]), name=name)
 
     def _stylizer(self, method: str) -> Stylizer:
