@@ -30,6 +30,17 @@ def ducks():
     return Pillow.open(PICTURES / "hashiguchi-ducks.jpg").convert("RGB").resize((120, 80))
 
 
+@pytest.fixture(scope="session")
+def web():
+    """A server of the web page with narrow limits: its address, its folder and its sessions."""
+    from universal_style.web.limits import Limits
+    from universal_style.web.server import serving
+    from universal_style.web.worker import Worker
+
+    with serving(Worker("cpu", "float32"), Limits(megapixels=0.05, megabytes=16, queue=4), port=0) as server:
+        yield server
+
+
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)

@@ -23,7 +23,7 @@ ROOMS = [
     {"stylizer", "training"},
     {"contenders", "repetition", "sheets"},
     {"demo", "evaluation", "comparison", "explanation", "texture", "grids", "batch", "video"},
-    {"cli", "integrations"},
+    {"cli", "integrations", "web"},
 ]
 """Imports point to an earlier line, or stay within a line where one of its rooms serves another."""
 STRANGERS = [("networks", "transforms"), ("networks", "moments"), ("images", "networks"), ("transforms", "networks")]

@@ -187,6 +187,8 @@ class Style:
         for site in sorted({key.split(".")[0] for key in tensors}):
             try:
                 count, mean, half = (tensors[f"{site}.{part}"].double() for part in ("count", "mean", "scatter"))
+                if mean.ndim != 1 or half.shape != (len(mean) * (len(mean) + 1) // 2,):  # before memory is asked for
+                    raise TypeError
                 scatter = mean.new_zeros(len(mean), len(mean))
                 scatter[upper(len(mean))] = half
             except (KeyError, RuntimeError, TypeError) as error:

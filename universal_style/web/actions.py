@@ -1,0 +1,399 @@
+"""What the page and the HTTP interface do: each action takes what the client sent and gives what it is shown.
+
+What a client sends is taken as it comes, before Gradio opens any file of it: sizes and kinds are checked here.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from functools import partial, wraps
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import gradio as gr
+import torch
+
+from universal_style.errors import CheckpointError, InputError, UniversalStyleError
+from universal_style.images import FORMATS, Image, Source
+from universal_style.names import looked_up
+from universal_style.report import Progress, Report
+from universal_style.subjects import StyleSource
+from universal_style.web.limits import (
+    MOST_STYLES,
+    PRESET_SUFFIX,
+    Limits,
+    check_picture,
+    read_picture,
+    read_style,
+    without_paths,
+)
+from universal_style.web.paint import Blobs, Stroke, canvas, painted
+from universal_style.web.sessions import Session, Sessions
+from universal_style.web.shelf import Shelf
+from universal_style.web.worker import Bench, Order, Worker, has_strength, named, stem_of
+
+SHOWN = 1600
+"""Long side in pixels at which content and result are compared on the page."""
+OFFERED = (".png", ".jpg")
+"""Formats in which the page offers a result."""
+
+TOLD = ("method", "options", "size", "seconds", "regions", "notes", "versions")
+"""Of a report, what programs are told; the rest is the server's own."""
+
+LEVEL = re.compile(r"^relu(\d)_1\b")
+
+logger = logging.getLogger(__name__)
+
+BAR = gr.Progress()
+"""Gradio puts that of the request in its place."""
+
+Sent = Any
+"""What a client sent for a component, not yet looked at."""
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def telling(action: Callable[P, R]) -> Callable[P, R]:
+    """Let an action tell the visitor in one line what went wrong, without a word on the server's files."""
+
+    @wraps(action)
+    def told(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return action(*args, **kwargs)
+        except gr.Error:
+            raise
+        except CheckpointError as error:
+            logger.exception("a checkpoint cannot be used")
+            raise _line("the server's networks cannot be loaded; tell its keeper") from error
+        except UniversalStyleError as error:
+            raise _line(without_paths(str(error))) from error
+        except (MemoryError, torch.OutOfMemoryError) as error:
+            raise _line("the server's memory is too small for this; give a smaller picture") from error
+        except Exception as error:
+            logger.exception("a request failed")
+            raise _line("the server failed at this; try other pictures or settings") from error
+
+    return told
+
+
+def at(bench: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Let an action be done at one of the benches, named by its attribute."""
+
+    def placed(action: Callable[P, R]) -> Callable[P, R]:
+        @wraps(action)
+        def done(*args: P.args, **kwargs: P.kwargs) -> R:
+            place: Bench = getattr(args[0], bench)
+            return place.do(partial(action, *args, **kwargs))
+
+        return done
+
+    return placed
+
+
+class Actions:
+    """What buttons do.
+
+    Args:
+        worker: that does the work.
+        sessions: of the visitors.
+        shelf: styles on offer.
+        limits: of what visitors may bring.
+    """
+
+    def __init__(self, worker: Worker, sessions: Sessions, shelf: Shelf, limits: Limits) -> None:
+        self.worker = worker
+        self.sessions = sessions
+        self.shelf = shelf
+        self.limits = limits
+        self.blobs = Blobs()
+        self.easel = Bench()
+
+    @telling
+    def arrive(self, request: gr.Request, content: Sent) -> None:
+        """Look at a content as it is uploaded."""
+        if content:
+            self._check(request, [content])
+
+    @telling
+    def arrive_styles(self, request: gr.Request, uploads: Sent) -> None:
+        """Look at styles as they are uploaded."""
+        self._check(request, _pictures_of(uploads))
+
+    @telling
+    def choose(self, event: gr.SelectData, chosen: Sent) -> list[str]:
+        """Take a style from the gallery, or put it back."""
+        names = list(self.shelf.styles)
+        name = names[event.index]
+        held = [other for other in chosen or [] if other in self.shelf.styles]
+        return [other for other in held if other != name] if name in held else [*held, name]
+
+    @telling
+    def strength_of(self, method: Sent) -> Any:
+        """Show the strength where the method has one."""
+        return gr.Slider(visible=has_strength(named(_word(method))))
+
+    @telling
+    @at("easel")
+    def lay_out(self, request: gr.Request, content: Sent, uploads: Sent, chosen: Sent) -> list[Any]:
+        """Lay the pictures out to be painted on: the content, then the styles that are pictures."""
+        session = self.sessions.of(request.session_hash)
+        files = [self._content_file(session, content)]
+        files += _pictures_among(self._style_files(session, uploads, chosen, ()))
+        sheets: list[dict[str, Any]] = [
+            {"background": canvas(self._picture(path)), "layers": [], "composite": None} for path in files
+        ]
+        places = range(1 + MOST_STYLES)
+        # Plain values: an update would give the visitor editors of their own, which do not share the blobs.
+        values = [sheets[place] if place < len(sheets) else None for place in places]
+        return [gr.Tabs(visible=True), *values, *(gr.Tab(visible=place < len(sheets)) for place in places)]
+
+    @telling
+    @at("worker")
+    def transfer_on_page(
+        self,
+        request: gr.Request,
+        content: Sent,
+        uploads: Sent,
+        chosen: Sent,
+        presets: Sent,
+        method: Sent,
+        strength: Sent,
+        keep_colors: Sent,
+        smooth: Sent,
+        style_size: Sent,
+        regions: Sent,
+        bar: gr.Progress = BAR,
+        *paintings: Sent,
+    ) -> tuple[Any, ...]:
+        """Give the content its style as the page asks; paintings are those of the content and of each style picture."""
+        session = self._begun(request)
+        order = _order(method, strength, keep_colors, smooth, style_size, regions)
+        content_file = self._content_file(session, content)
+        files = self._style_files(session, uploads, chosen, presets)
+        content_mask, *style_masks = [self._painting(session, sent) for sent in paintings]
+        by_file = dict(zip(_pictures_among(files), style_masks, strict=False))
+        masks = [by_file.get(path) for path in files]
+        picture, result, report = self._carried(session, content_file, files, order, content_mask, masks, bar)
+        room = session.cleared()
+        saved = [room / f"{content_file.stem}-styled{suffix}" for suffix in OFFERED]
+        for path in saved:
+            result.write(path)
+        pair = (_shown(picture, room / "before.jpg"), _shown(result, room / "after.jpg"))
+        return (pair, *(gr.DownloadButton(value=str(path), interactive=True) for path in saved), _said(report))
+
+    @telling
+    @at("worker")
+    def transfer(
+        self,
+        request: gr.Request,
+        content: Sent,
+        styles: Sent = None,
+        gallery: Sent = None,
+        method: Sent = "wct",
+        strength: Sent = 1.0,
+        keep_colors: Sent = "none",
+        smooth: Sent = "",
+        style_size: Sent = 0,
+        regions: Sent = 0,
+        content_mask: Sent = None,
+        style_masks: Sent = None,
+        suffix: Sent = ".png",
+        bar: gr.Progress = BAR,
+    ) -> tuple[str, dict[str, Any]]:
+        """Give the content its style as a program asks."""
+        session = self._begun(request)
+        order = _order(method, strength, keep_colors, smooth, style_size, regions)
+        looked_up("suffix", _word(suffix), FORMATS)
+        content_file = self._content_file(session, content)
+        files = self._style_files(session, (), gallery, styles)
+        masks = [self._mask(session, sent) for sent in style_masks or ()]
+        _, result, report = self._carried(
+            session, content_file, files, order, self._mask(session, content_mask), masks, bar
+        )
+        path = session.cleared() / f"{content_file.stem}-styled{_word(suffix)}"
+        result.write(path)
+        return str(path), _facts(report)
+
+    @telling
+    @at("worker")
+    def save_on_page(
+        self,
+        request: gr.Request,
+        uploads: Sent,
+        chosen: Sent,
+        presets: Sent,
+        style_size: Sent,
+        bar: gr.Progress = BAR,
+    ) -> Any:
+        """Make a preset of the styles that the page holds."""
+        session = self._begun(request)
+        files = self._style_files(session, uploads, chosen, presets)
+        path = self._saved(session, files, _whole(style_size), bar)
+        return gr.DownloadButton(f"Download {Path(path).name}", value=path, visible=True)
+
+    @telling
+    @at("worker")
+    def save_preset(
+        self,
+        request: gr.Request,
+        styles: Sent = None,
+        gallery: Sent = None,
+        style_size: Sent = 0,
+        bar: gr.Progress = BAR,
+    ) -> str:
+        """Make a preset as a program asks."""
+        session = self._begun(request)
+        files = self._style_files(session, (), gallery, styles)
+        return self._saved(session, files, _whole(style_size), bar)
+
+    def cancel(self, request: gr.Request) -> None:
+        """Stop the work that is done for this visitor; it ends at its next step."""
+        self.sessions.stop(request.session_hash)
+
+    def leave(self, request: gr.Request) -> None:
+        """End a visit."""
+        self.sessions.leave(request.session_hash)
+
+    def _begun(self, request: gr.Request) -> Session:
+        session = self.sessions.of(request.session_hash)
+        session.stop.clear()
+        return session
+
+    def _check(self, request: gr.Request, sent: Sequence[Sent]) -> None:
+        session = self.sessions.of(request.session_hash)
+        for path in [self.sessions.brought(session, each) for each in sent]:
+            check_picture(path, self.limits)
+
+    def _content_file(self, session: Session, content: Sent) -> Path:
+        if not content:
+            raise InputError("no photograph given; drop one first")
+        return self.sessions.brought(session, content)
+
+    def _style_files(self, session: Session, uploads: Sent, chosen: Sent, presets: Sent) -> list[Path]:
+        files = [self.sessions.brought(session, upload) for upload in _pictures_of(uploads)]
+        files += [self.shelf.named(_word(name)) for name in chosen or ()]
+        files += [self.sessions.brought(session, sent) for sent in presets or ()]
+        if len(files) > MOST_STYLES:
+            raise InputError(f"{len(files)} styles given; this page mixes up to {MOST_STYLES}: take some away")
+        return files
+
+    def _picture(self, path: Path) -> Image:
+        return Image.of(path) if path in self.shelf.styles.values() else read_picture(path, self.limits)
+
+    def _style(self, path: Path) -> StyleSource:
+        """Read what a visitor brought; files of the shelf are read, and remembered, by those who observe them."""
+        return path if path in self.shelf.styles.values() else read_style(path, self.limits)
+
+    def _mask(self, session: Session, sent: Sent) -> Image | None:
+        return read_picture(self.sessions.brought(session, sent), self.limits) if sent else None
+
+    def _painting(self, session: Session, sent: Sent) -> Source | None:
+        """Take what was painted: an editor sends it beforehand, under a name, or as files."""
+        if not isinstance(sent, Mapping):
+            return None
+        layers: list[Stroke] = self.blobs.layers(sent.get("id"))
+        if not layers:
+            layers = [self.sessions.brought(session, layer) for layer in sent.get("layers") or () if layer]
+        return painted(layers, self.limits)
+
+    def _carried(
+        self,
+        session: Session,
+        content: Path,
+        styles: Sequence[Path],
+        order: Order,
+        content_mask: Source | None,
+        style_masks: Sequence[Source | None],
+        bar: gr.Progress,
+    ) -> tuple[Image, Image, Report]:
+        """Read and carry; gives the content, the result and the report."""
+        if not styles:
+            raise InputError("no style given; drop a picture or choose one from the gallery")
+        picture = read_picture(content, self.limits)
+        given = [self._style(path) for path in styles]
+        masks = list(style_masks) if any(mask is not None for mask in style_masks) else []
+        result, report = self.worker.transfer(picture, given, order, content_mask, masks, _stoppable(session, bar))
+        session.check()
+        return picture, result, report
+
+    def _saved(self, session: Session, styles: Sequence[Path], style_size: int, bar: gr.Progress) -> str:
+        stem = stem_of(styles)
+        given = [self._style(path) for path in styles]
+        style = self.worker.observe(given, stem, style_size, _stoppable(session, bar))
+        session.check()
+        path = session.room / f"{stem}{PRESET_SUFFIX}"
+        style.save(path)
+        return str(path)
+
+
+def _line(text: str) -> gr.Error:
+    return gr.Error(text, print_exception=False)
+
+
+def _stoppable(session: Session, bar: gr.Progress) -> Progress:
+    """Show steps to the visitor, who may stop the work at each."""
+
+    def told(step: str, done: int, total: int) -> None:
+        session.check()
+        bar((done, total), desc=LEVEL.sub(r"level \1", step))
+
+    return told
+
+
+def _pictures_among(files: Sequence[Path]) -> list[Path]:
+    return [path for path in files if path.suffix.lower() != PRESET_SUFFIX]
+
+
+def _pictures_of(uploads: Sent) -> list[Sent]:
+    """Give the files that a gallery holds."""
+    if not isinstance(uploads, Sequence) or isinstance(uploads, str):
+        return []
+    return [entry.get("image") if isinstance(entry, Mapping) else entry for entry in uploads]
+
+
+def _order(method: Sent, strength: Sent, keep_colors: Sent, smooth: Sent, style_size: Sent, regions: Sent) -> Order:
+    return Order(
+        _word(method), _number(strength), _word(keep_colors), _word(smooth), _whole(style_size), _whole(regions)
+    )
+
+
+def _word(sent: Sent) -> str:
+    if not isinstance(sent, str):
+        raise InputError(f"{sent!r} is no name; give one".replace("\n", " ")[:200])
+    return sent
+
+
+def _number(sent: Sent) -> float:
+    try:
+        return float(sent)
+    except (TypeError, ValueError) as error:
+        raise InputError("a number is needed here") from error
+
+
+def _whole(sent: Sent) -> int:
+    number = _number(sent or 0)
+    if not number.is_integer():
+        raise InputError(f"{number:g} is not a whole number; give one")
+    return int(number)
+
+
+def _shown(picture: Image, path: Path) -> str:
+    """Write a picture as the page shows it; the full size is for the download."""
+    small = picture.scaled_to(min(SHOWN, max(picture.height, picture.width)))
+    small.write(path)
+    return str(path)
+
+
+def _said(report: Report) -> str:
+    """Say what was done."""
+    height, width = report.size
+    lines = [f"{width} × {height} pixels in {sum(report.seconds.values()):.1f} seconds, by {report.method}."]
+    return "\n".join([*lines, *(f"- {without_paths(note)}" for note in report.notes)])
+
+
+def _facts(report: Report) -> dict[str, Any]:
+    return {name: value for name, value in asdict(report).items() if name in TOLD}

@@ -1,0 +1,121 @@
+"""Visitors: what each has brought and made, and whether their work is to stop. Nothing outlives the visit."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from universal_style.errors import InputError, UniversalStyleError
+
+
+class StoppedError(UniversalStyleError):
+    """The visitor stopped the work."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """A visit.
+
+    Attributes:
+        room: folder of what was made for it.
+        uploads: files that it brought.
+        stop: set when its work is to stop.
+    """
+
+    room: Path
+    uploads: set[Path] = field(default_factory=set)
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def check(self) -> None:
+        """Make sure that the work is to go on.
+
+        Raises:
+            StoppedError: it is not.
+        """
+        if self.stop.is_set():
+            raise StoppedError("stopped; nothing was kept")
+
+    def cleared(self) -> Path:
+        """Give the room without what was made before."""
+        shutil.rmtree(self.room, ignore_errors=True)
+        self.room.mkdir()
+        return self.room
+
+
+class Sessions:
+    """All visits, by the name that the browser or client gave itself.
+
+    Args:
+        folder: under which all files of visitors lie, and nothing else.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.resolve()
+        self._sessions: dict[str, Session] = {}
+        self._lock = threading.Lock()
+
+    def of(self, name: str | None) -> Session:
+        """Give a visit, begun where it is new."""
+        with self._lock:
+            key = name or ""
+            if key not in self._sessions:
+                room = self.folder / secrets.token_hex(16)  # not to be guessed by other visitors
+                room.mkdir()
+                self._sessions[key] = Session(room)
+            return self._sessions[key]
+
+    def brought(self, session: Session, upload: Any) -> Path:
+        """Give the path of an uploaded file, which from now on belongs to the visit.
+
+        Args:
+            upload: what the client says of it: a mapping with its path.
+
+        Raises:
+            InputError: it is no uploaded file.
+        """
+        given = upload.get("path") if isinstance(upload, dict) else None
+        if not isinstance(given, str):
+            raise InputError("a file is needed here; upload one")
+        path = Path(given)
+        inside = path.resolve().is_relative_to(self.folder) and path.resolve() == path.absolute()
+        if not inside or path.is_dir():
+            raise InputError(f"{path.name} was not uploaded; upload it, paths are not taken")
+        session.uploads.add(path)
+        return path
+
+    def uploads(self) -> set[Path]:
+        """Give the files that all visits have brought."""
+        with self._lock:
+            return {path for session in self._sessions.values() for path in session.uploads}
+
+    def stop(self, name: str | None) -> None:
+        """Stop the work that is done for a visit."""
+        with self._lock:
+            session = self._sessions.get(name or "")
+        if session is not None:
+            session.stop.set()
+
+    def leave(self, name: str | None) -> None:
+        """End a visit: stop its work and remove its files, but for uploads that another visit holds too."""
+        with self._lock:
+            session = self._sessions.pop(name or "", None)
+        if session is None:
+            return
+        session.stop.set()
+        for path in session.uploads - self.uploads():
+            path.unlink(missing_ok=True)
+        shutil.rmtree(session.room, ignore_errors=True)
+
+
+@contextmanager
+def private_folder() -> Iterator[Path]:
+    """Give a folder that only this user can look into, and remove it with all that is in it."""
+    with TemporaryDirectory(prefix="universal-style-web-", ignore_cleanup_errors=True) as name:
+        yield Path(name).resolve()
