@@ -1,12 +1,13 @@
 import io
 
+import jaxtyping
 import numpy as np
 import png
 import pytest
 import tifffile
 import torch
 from PIL import Image as Pillow
-from PIL import ImageCms
+from PIL import ImageCms, ImageOps
 
 from universal_style.errors import InputError, OptionError, OutputError
 from universal_style.images import Image, check_writable, output_format
@@ -145,6 +146,31 @@ def test_sixteen_bits_stay_sixteen_bits(tmp_path, rng, channels, suffix):
         assert (again.alpha is None) == (channels != 4)
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_sixteen_bits_are_turned_upright(tmp_path, rng, orientation, suffix):
+    array = rng.integers(0, 65536, (6, 9, 3), dtype=np.uint16)
+    exif = Pillow.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / f"deep.{suffix}"
+    if suffix == "png":
+        whole = io.BytesIO()
+        png.Writer(9, 6, greyscale=False, bitdepth=16).write(whole, array.reshape(6, -1))
+        chunks = list(png.Reader(bytes=whole.getvalue()).chunks())
+        with path.open("wb") as stream:
+            png.write_chunks(stream, [chunks[0], (b"eXIf", exif.tobytes()[6:]), *chunks[1:]])
+    else:
+        tifffile.imwrite(path, array, photometric="rgb", extratags=[(274, "H", 1, orientation, False)])
+    image = Image.of(path)
+    with Pillow.open(path) as picture:
+        eight_bits = np.asarray(ImageOps.exif_transpose(picture), dtype=float)
+    assert image.bits == 16
+    assert len(np.unique(image.pixels)) > 150  # of the 162 numbers put in
+    np.testing.assert_allclose(image.pixels * 255, eight_bits, atol=1.01)
+    image.write(tmp_path / "back.png")
+    assert np.array_equal(Image.of(tmp_path / "back.png").pixels, image.pixels)
+
+
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".PNG"])
 def test_every_output_format_keeps_the_size(tmp_path, suffix):
     path = tmp_path / f"out{suffix}"
@@ -231,7 +257,8 @@ def test_a_bad_array_is_refused(array):
         Image.of(array)
 
 
-def test_something_else_is_refused():
+def test_something_else_is_refused(monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # whose checks would come first
     with pytest.raises(InputError, match="dict is not a picture"):
         Image.of({})
 

@@ -1,0 +1,11 @@
+"""Pictures in and out: any file, array or tensor becomes upright sRGB floats, and goes back as it came.
+
+`picture` is what the package works on; `reading` and `writing` are its way in and out, `arrays` and `profiles` the
+numbers and colours on that way.
+"""
+
+from universal_style.images.picture import Image
+from universal_style.images.reading import Source
+from universal_style.images.writing import FORMATS, check_writable, make_folder, output_format
+
+__all__ = ["FORMATS", "Image", "Source", "check_writable", "make_folder", "output_format"]

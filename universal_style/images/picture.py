@@ -1,0 +1,84 @@
+"""A picture as the package works on it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image as Pillow
+from torch import Tensor
+
+from universal_style.errors import OutputError
+from universal_style.images.arrays import resized
+from universal_style.images.planes import Planes
+from universal_style.images.reading import Source, read
+from universal_style.images.writing import to_pillow, write
+
+
+@dataclass(frozen=True)
+class Image(Planes):
+    """A picture as the package works on it.
+
+    Attributes:
+        pixels: upright sRGB, float32 in [0, 1], (h, w, 3).
+        alpha: coverage in [0, 1], (h, w); None for a picture without an alpha channel.
+        profile: the file's RGB colour profile (ICC), to which it is converted back when written; empty for sRGB.
+        bits: 8 or 16 per channel, as the file had and as PNG and TIFF are written; 8 with a profile.
+    """
+
+    @classmethod
+    def of(cls, source: Source) -> Image:
+        """Read any kind of picture.
+
+        Raises:
+            InputError: it is missing, damaged, empty, too large, not a picture or holds numbers outside its range.
+        """
+        if isinstance(source, Image):
+            return source
+        planes = read(source)
+        return cls(planes.pixels, planes.alpha, planes.profile, planes.bits)
+
+    def scaled_to(self, long_side: int) -> Image:
+        """Resize so that the longer side has so many pixels, keeping the aspect; at least 1×1."""
+        scale = long_side / max(self.height, self.width)
+        size = (max(1, round(self.height * scale)), max(1, round(self.width * scale)))
+        if size == (self.height, self.width):
+            return self
+        alpha = None if self.alpha is None else resized(self.alpha, size)
+        planes = [resized(self.pixels[:, :, channel], size) for channel in range(3)]
+        return replace(self, pixels=np.stack(planes, axis=-1), alpha=alpha)
+
+    def tensor(self, device: torch.device | str = "cpu") -> Float[Tensor, "1 3 h w"]:
+        """Give the pixels as the networks take them, channels last."""
+        planes = torch.from_numpy(self.pixels).permute(2, 0, 1)[None]  # (h, w, 3) -> (1, 3, h, w)
+        return planes.to(device).contiguous(memory_format=torch.channels_last)
+
+    def with_pixels(self, planes: Float[Tensor, "1 3 h w"]) -> Image:
+        """Put new pixels in place, clipped to [0, 1], keeping alpha, profile and depth.
+
+        Raises:
+            OutputError: a pixel is not finite.
+        """
+        if not bool(torch.isfinite(planes).all()):
+            raise OutputError(
+                "the result holds pixels that are not finite; try --dtype float32 and report the pictures"
+            )
+        array = planes[0].permute(1, 2, 0).float().clamp(0, 1).cpu().numpy()  # (1, 3, h, w) -> (h, w, 3)
+        return replace(self, pixels=array)
+
+    def pillow(self) -> Pillow.Image:
+        """Give an 8-bit Pillow image, in the picture's own colour profile, alpha carried over."""
+        return to_pillow(self)
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write atomically, in the format of the suffix.
+
+        Raises:
+            OptionError: the suffix names no known format.
+            OutputError: the file cannot be written.
+        """
+        write(self, Path(path))

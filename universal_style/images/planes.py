@@ -1,0 +1,28 @@
+"""What is left of a picture once it is read: planes of floats, and what it takes to write them as they came."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+
+@dataclass(frozen=True)
+class Planes:
+    """The planes of a picture; see `Image`, which adds what can be done with them."""
+
+    pixels: Float[np.ndarray, "h w 3"]
+    alpha: Float[np.ndarray, "h w"] | None = None
+    profile: bytes = b""
+    bits: int = 8
+
+    @property
+    def height(self) -> int:
+        """Rows of pixels."""
+        return int(self.pixels.shape[0])
+
+    @property
+    def width(self) -> int:
+        """Columns of pixels."""
+        return int(self.pixels.shape[1])

@@ -1,0 +1,114 @@
+"""Planes as Pillow images and files, and the places that files go to."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import png
+import tifffile
+from PIL import Image as Pillow
+
+from universal_style.atomic import replacing
+from universal_style.errors import OptionError, OutputError
+from universal_style.images.arrays import integers
+from universal_style.images.planes import Planes
+from universal_style.images.profiles import from_srgb
+
+FORMATS = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".webp": "WEBP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".bmp": "BMP",
+}
+OPAQUE_FORMATS = frozenset({"JPEG", "BMP"})
+DEEP_FORMATS = frozenset({"PNG", "TIFF"})
+SAVE_OPTIONS: dict[str, dict[str, Any]] = {
+    "JPEG": {"quality": 95, "subsampling": 0},
+    "WEBP": {"quality": 95, "method": 4},
+    "TIFF": {"compression": "tiff_deflate"},
+}
+
+
+def to_pillow(planes: Planes) -> Pillow.Image:
+    """Give an 8-bit Pillow image, in the picture's own colour profile, alpha carried over."""
+    picture = from_srgb(Pillow.fromarray(integers(planes.pixels, 8)), planes.profile)
+    if planes.alpha is not None:
+        picture.putalpha(Pillow.fromarray(integers(planes.alpha, 8)))
+    return picture
+
+
+def write(planes: Planes, path: Path) -> None:
+    """Write atomically, in the format of the suffix.
+
+    Raises:
+        OptionError: the suffix names no known format.
+        OutputError: the file cannot be written.
+    """
+    form = output_format(path)
+    with replacing(path) as temporary, temporary.open("wb") as stream:
+        if planes.bits == 16 and form in DEEP_FORMATS and not planes.profile:
+            _write_deep(planes, stream, form)
+            return
+        picture = to_pillow(planes)
+        if form in OPAQUE_FORMATS and planes.alpha is not None:
+            ground = Pillow.new("RGBA", picture.size, "white")
+            picture = Pillow.alpha_composite(ground, picture).convert("RGB")
+        picture.save(stream, form, icc_profile=planes.profile or None, **SAVE_OPTIONS.get(form, {}))
+
+
+def _write_deep(planes: Planes, stream: IO[bytes], form: str) -> None:
+    with_alpha = planes.alpha is not None
+    channels = [planes.pixels] if planes.alpha is None else [planes.pixels, planes.alpha[:, :, None]]
+    array = integers(np.concatenate(channels, axis=-1), 16)
+    if form == "TIFF":
+        extra = ["unassalpha"] if with_alpha else []
+        tifffile.imwrite(stream, array, photometric="rgb", extrasamples=extra, compression="zlib")
+        return
+    writer = png.Writer(planes.width, planes.height, greyscale=False, alpha=with_alpha, bitdepth=16)
+    writer.write(stream, array.reshape(planes.height, -1))
+
+
+def output_format(path: Path) -> str:
+    """Say in which format a path is written.
+
+    Raises:
+        OptionError: its suffix names none.
+    """
+    form = FORMATS.get(path.suffix.lower())
+    if form is None:
+        found = f"the suffix {path.suffix!r}" if path.suffix else "no suffix"
+        raise OptionError(f"output {path.name} has {found}; use one of {', '.join(FORMATS)}")
+    return form
+
+
+def check_writable(path: Path) -> None:
+    """Make sure, before any work is done, that a result can be written to a path.
+
+    Raises:
+        OutputError: it cannot.
+    """
+    folder = path.parent
+    if path.is_dir():
+        raise OutputError(f"output {path} is a folder; name a file in it, such as {path / 'result.png'}")
+    if not folder.is_dir():
+        raise OutputError(f"output folder {folder} does not exist; create it or choose another")
+    if not os.access(folder, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
+        raise OutputError(f"output {path} is not writable; choose another place or change its permissions")
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder for results, with those above it, unless it is there.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"output folder {path} cannot be made ({error.strerror}); choose another place") from error
