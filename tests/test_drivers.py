@@ -1,16 +1,18 @@
 import pytest
 import torch
 
+from universal_style import canvas
 from universal_style.drivers.bounds import bound_of, bytes_of
 from universal_style.drivers.whole import carry
-from universal_style.drivers.windows import grown_length, windows
-from universal_style.errors import OptionError
+from universal_style.errors import OptionError, OutputError
 from universal_style.images import Image
 from universal_style.methods import METHODS, Blind
 from universal_style.networks.stage import reach_down, reach_up
 from universal_style.regions import LabelMap
+from universal_style.smoothing import ClosedForm, GuidedFilter, smoothed
 from universal_style.stylizer import Stylizer
 from universal_style.transforms import AffineMap
+from universal_style.windows import grown_length, windows
 
 WAYS = {
     "wct": {"levels": [3, 1]},
@@ -148,3 +150,39 @@ def test_a_bound_on_memory_makes_windows_or_says_what_is_needed(cat, ducks):
     assert abs(free.pixels - bound.pixels).max() < 1 / 255
     with pytest.raises(OptionError, match=r"memory 300MiB is too little for 0.2 megapixels; this picture needs \d+MiB"):
         stylizer.run(content, ducks, memory="300MiB")
+
+
+@pytest.mark.parametrize("options", [{"keep_colors": "luminance"}, {"smooth": "guided", "size": 150}])
+def test_a_picture_in_a_file_is_no_other(options, stylizer, cat, ducks, monkeypatch):
+    kept = stylizer.run(cat, ducks, levels=[2], tile=100, **options)[0].pixels
+    monkeypatch.setattr(canvas, "MAPPED_PIXELS", 1000)
+    mapped = stylizer.run(cat, ducks, levels=[2], tile=100, **options)[0].pixels
+    assert isinstance(torch.from_numpy(mapped).untyped_storage().data_ptr(), int)
+    assert torch.from_numpy(mapped).untyped_storage().data_ptr() in canvas._mappings
+    assert (kept == mapped).all()
+
+
+def test_a_file_is_gone_with_its_picture(monkeypatch, tmp_path):
+    monkeypatch.setattr(canvas, "MAPPED_PIXELS", 10)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    pixels = canvas.blank(30, 40)
+    pixels[:] = 0.5
+    canvas.rest(pixels)
+    assert bool((pixels == 0.5).all())
+    assert not list(tmp_path.iterdir())  # it never had a name
+
+
+def test_a_full_disk_is_told_before_the_work(monkeypatch):
+    monkeypatch.setattr(canvas, "MAPPED_PIXELS", 10)
+    with pytest.raises(OutputError, match=r"needs \d+ MiB in .*, which has \d+ MiB left; make room, or set TMPDIR"):
+        canvas.blank(10**6, 10**7)
+
+
+@pytest.mark.parametrize("smoothing", [GuidedFilter(), ClosedForm()], ids=["guided", "closed form"])
+def test_smoothing_in_windows_is_that_of_the_whole(smoothing, cat, ducks):
+    size = (700, 90)
+    guide, result = (Image.of(picture.resize(size)).tensor() for picture in (cat, ducks))
+    whole = smoothing(result, guide)
+    parts = smoothed(smoothing, result, guide, most=60_000)
+    assert len(windows(90, 700, 1, smoothing.reach(90, 700), 60_000)) > 1
+    assert (whole - parts).abs().max() < 1 / 255

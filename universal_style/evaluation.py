@@ -21,7 +21,6 @@ from universal_style.atomic import replacing
 from universal_style.contenders import Contender
 from universal_style.devices import keep_freed_memory, peak_memory
 from universal_style.drivers.whole import moments_of_regions
-from universal_style.drivers.windows import grown
 from universal_style.errors import InputError
 from universal_style.images import Image
 from universal_style.metrics import (
@@ -40,6 +39,7 @@ from universal_style.networks.stage import encoder_site
 from universal_style.networks.vgg import stride_at
 from universal_style.regions import LabelMap
 from universal_style.stylizer import Stylizer
+from universal_style.windows import grown
 
 JUDGED_LEVELS = (1, 2, 3, 4)
 CONTENT_LEVEL = JUDGED_LEVELS[-1]

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from universal_style.canvas import bands, blank, is_mapped, rest
 from universal_style.images import Image
 from universal_style.metrics import LUMA, luma
 from universal_style.moments import Moments
@@ -147,6 +148,21 @@ class Coral:
 
     def after(self, result: Tensor, content: Tensor) -> Tensor:
         return result
+
+
+def recoloured(
+    keep: KeepColors, result: Float[Tensor, "1 3 h w"], content: Float[Tensor, "1 3 h w"]
+) -> Float[Tensor, "1 3 h w"]:
+    """Give a result its final colours, a large one band by band: each pixel is on its own."""
+    height, width = result.shape[2:]
+    if not is_mapped(height, width):
+        return keep.after(result, content)
+    pixels = blank(height, width, result.device)
+    for rows in bands(height, width):
+        pixels[:, :, rows] = keep.after(result[:, :, rows], content[:, :, rows])
+        for touched in (result, content, pixels):
+            rest(touched)
+    return pixels
 
 
 def grey(image: Image, plane: Float[np.ndarray, "h w"]) -> Image:

@@ -16,7 +16,6 @@ from torch import Tensor
 from universal_style.atomic import replacing
 from universal_style.devices import backend_named
 from universal_style.drivers.whole import observe
-from universal_style.drivers.windows import grown
 from universal_style.errors import InputError, OutputError
 from universal_style.images import Image, Source
 from universal_style.moments import Moments, merge_all
@@ -25,6 +24,7 @@ from universal_style.networks.pooling import HaarSumPooling, NearestPooling
 from universal_style.networks.stage import Ascent, Site, Walker, to_precision
 from universal_style.networks.vgg import LEVELS, Encoder, stride_at
 from universal_style.regions import LabelMap
+from universal_style.windows import grown
 
 PRESET_KIND = "universal-style preset"
 PRESET_VERSION = "3"

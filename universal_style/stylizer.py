@@ -15,9 +15,9 @@ from torch.nn import functional
 
 from universal_style import pretrained
 from universal_style.devices import backend_named, peak_memory
-from universal_style.drivers.windows import grown
 from universal_style.errors import InputError, OptionError
 from universal_style.images import Image, Source
+from universal_style.keep_colors import recoloured
 from universal_style.methods import BLIND, Carried, Task, Witness, method_named
 from universal_style.networks.checkpoints import bundled_folder
 from universal_style.networks.pooling import NearestPooling
@@ -25,8 +25,10 @@ from universal_style.networks.vgg import stride_at
 from universal_style.regions import LabelMap, Match, Segmenter, assign, automatic_regions, match, read_masks, stacked
 from universal_style.report import Progress, Report, Steps, silent
 from universal_style.request import Request
+from universal_style.smoothing import smoothed
 from universal_style.styles import Style, every_ascent
 from universal_style.subjects import Loaded, StyleSource, Subject, subject_of
+from universal_style.windows import grown
 
 _version = cache(version)  # reading it anew costs a tenth of the time of a small picture
 REGION_LONG_SIDE = 512
@@ -138,9 +140,9 @@ class Stylizer:
         carried = request.recipe.carry(self.loaded, task)
         task.steps.begin("smooth")
         coloured = picture.tensor(self.backend.device)
-        smooth = request.smoothing(carried.pixels, coloured)
+        smooth = smoothed(request.smoothing, carried.pixels, coloured)
         witness.sees("smooth", smooth)
-        pixels = request.keep_colors.after(smooth, coloured)
+        pixels = recoloured(request.keep_colors, smooth, coloured)
         witness.sees("keep colours", pixels)
         task.steps.finish()
         result = picture.with_pixels(pixels)

@@ -10,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import psutil
 import torch
 
+from universal_style.canvas import is_mapped
 from universal_style.errors import OptionError
 from universal_style.networks.stage import Stage
 
@@ -19,7 +20,9 @@ FOOTPRINTS = {"nearest": (1050, 1350), "index": (1600, 2450), "haar-sum": (1650,
 Measured on a CPU as the growth of the process (`benchmarks/memory.py`), rounded up.
 """
 PICTURE_BYTES = 36
-"""Bytes for each pixel of the picture itself: three floats before a stage, after it, and while it is written."""
+"""Bytes for each pixel of a picture in memory: three floats before a stage, after it, and while it is written."""
+FILE_BYTES = 12
+"""The same of a picture in a file: its 8-bit colours while it is read and written, twice for a moment."""
 BASE_BYTES = 700 * 2**20
 """What the process holds before the first walk: the interpreter, torch, and the networks."""
 FEWEST_PIXELS = 256 * 256
@@ -86,7 +89,7 @@ class Memory:
         Raises:
             OptionError: not even the smallest window fits.
         """
-        each, held = footprint(stage), BASE_BYTES + PICTURE_BYTES * picture
+        each, held = footprint(stage), BASE_BYTES + held_by(picture)
         if self.number < held + each * FEWEST_PIXELS:
             needed = (held + each * FEWEST_PIXELS) / 2**20
             raise OptionError(
@@ -105,10 +108,15 @@ class FreeMemory:
 
     def most(self, stage: Stage, picture: int) -> int:
         free = free_memory(stage.device)
-        return max(FEWEST_PIXELS, int(SHARE * free - PICTURE_BYTES * picture) // footprint(stage))
+        return max(FEWEST_PIXELS, int(SHARE * free - held_by(picture)) // footprint(stage))
 
     def as_options(self) -> dict[str, Any]:
         return {"tile": "auto", "memory": None}
+
+
+def held_by(picture: int) -> int:
+    """Estimate the bytes that the pixels of a picture take beside its windows."""
+    return picture * (FILE_BYTES if is_mapped(1, picture) else PICTURE_BYTES)
 
 
 def footprint(stage: Stage) -> int:

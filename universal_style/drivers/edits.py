@@ -10,11 +10,11 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from universal_style.drivers.windows import Window
 from universal_style.moments import CHUNK_COLUMNS, Moments
 from universal_style.networks.stage import Site
 from universal_style.regions import LabelMap
 from universal_style.transforms import AffineMap
+from universal_style.windows import Window
 
 Fit = Callable[[Site, Sequence[Moments]], Sequence[AffineMap]]
 """Says, from the moments of each label's columns at a site, which maps they go through."""

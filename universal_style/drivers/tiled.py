@@ -11,14 +11,15 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from universal_style.canvas import blank, rest
 from universal_style.drivers.bounds import Bound
 from universal_style.drivers.edits import Fit, Tally, send_through, tallies
 from universal_style.drivers.whole import carry, drive
-from universal_style.drivers.windows import Window, pixels_in, windows
 from universal_style.moments import Moments
 from universal_style.networks.stage import Site, Stage
 from universal_style.regions import LabelMap
 from universal_style.transforms import AffineMap
+from universal_style.windows import Window, pixels_in, windows
 
 Maps = Mapping[Site, Sequence[AffineMap]]
 """For each site the map of each label."""
@@ -58,6 +59,7 @@ class Everywhere:
         for wave in stage.waves:
             seen: dict[Site, list[Tally]] = {}
             for window in windows(height, width, stage.stride, stage.halo_of(wave), most):
+                rest(pixels)
                 for site, more in _seen_at(stage, pixels, found, wave, regions, window).items():
                     known = seen.get(site)
                     seen[site] = [a.join(b) for a, b in zip(known, more, strict=True)] if known else more
@@ -126,13 +128,15 @@ class Tiled:
         if len(tiles) == 1:
             return carry(stage, pixels, fit, regions)
         maps = self.observing.maps(stage, pixels, fit, regions, most)
-        result = torch.empty_like(pixels, memory_format=torch.channels_last)
+        result = blank(height, width, pixels.device)
         for window in tiles:
             picture = _carried(stage, pixels, maps, regions, window)
             rows, columns = window.rows.counted(1, height), window.columns.counted(1, width)
             y, x = window.rows.start, window.columns.start
             inside = picture[:, :, rows.start - y : rows.stop - y, columns.start - x : columns.stop - x]
             result[:, :, rows.start : rows.stop, columns.start : columns.stop] = inside
+            rest(pixels)
+            rest(result)
         return result
 
 

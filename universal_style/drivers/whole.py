@@ -9,10 +9,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from universal_style.drivers.edits import Fit, send_through, tallies
-from universal_style.drivers.windows import Span, Window, grown, grown_length
 from universal_style.moments import Moments
 from universal_style.networks.stage import Site, Stage, Walk
 from universal_style.regions import LabelMap
+from universal_style.windows import Span, Window, grown, grown_length
 
 
 @torch.inference_mode()

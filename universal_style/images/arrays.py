@@ -6,10 +6,12 @@ import math
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
+from universal_style.canvas import bands, blank, rest
 from universal_style.errors import InputError
 from universal_style.images.planes import Planes
 
@@ -24,19 +26,29 @@ def planes_of(array: NDArray[Any]) -> Planes:
         array = array[:, :, None]
     if array.ndim != 3 or array.shape[2] not in (1, 2, 3, 4) or 0 in array.shape:
         raise InputError(f"an array of shape {array.shape} is not a picture; needed is (h, w) or (h, w, 1 to 4)")
-    bits = 16 if array.dtype == np.uint16 else 8
-    if array.dtype.kind in "ub" and array.dtype != np.bool_:
-        values = array.astype(np.float32) / np.iinfo(array.dtype).max
-    elif array.dtype.kind in "fb":
-        values = array.astype(np.float32)
-    else:
+    if array.dtype.kind not in "ufb":
         raise InputError(f"an array of {array.dtype} is not a picture; use uint8, uint16 or floats in [0, 1]")
-    low, high = float(values.min()), float(values.max())
-    if not (math.isfinite(low) and math.isfinite(high)) or low < 0 or high > 1:
-        raise InputError(f"float pixels lie in {low:g} … {high:g}; needed is 0 … 1")
-    colours, alpha = (values[:, :, :-1], values[:, :, -1]) if values.shape[2] in (2, 4) else (values, None)
-    rgb = np.array(np.broadcast_to(colours, (*values.shape[:2], 3)))  # a copy: torch takes no array that is read-only
-    return Planes(rgb, alpha, bits=bits)
+    height, width, channels = array.shape
+    most = np.float32(np.iinfo(array.dtype).max if array.dtype.kind == "u" else 1)
+    pixels = room(height, width)
+    alpha = np.empty((height, width), np.float32) if channels in (2, 4) else None
+    colours = slice(0, channels - (alpha is not None))
+    for rows in bands(height, width):
+        values = array[rows].astype(np.float32) / most
+        low, high = float(values.min()), float(values.max())
+        if not (math.isfinite(low) and math.isfinite(high)) or low < 0 or high > 1:
+            raise InputError(f"float pixels lie in {low:g} … {high:g}; needed is 0 … 1")
+        pixels[rows] = values[:, :, colours]
+        if alpha is not None:
+            alpha[rows] = values[:, :, -1]
+        rest(torch.from_numpy(pixels))
+    return Planes(pixels, alpha, bits=16 if array.dtype == np.uint16 else 8)
+
+
+def room(height: int, width: int) -> Float[np.ndarray, "height width 3"]:
+    """Make room for the pixels of a picture; what it holds is undefined."""
+    pixels: NDArray[np.float32] = blank(height, width)[0].permute(1, 2, 0).numpy()  # (1, 3, h, w) -> (h, w, 3)
+    return pixels
 
 
 def upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:
@@ -55,9 +67,11 @@ def upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:
     return array
 
 
-def integers(values: Float[np.ndarray, "*shape"], bits: int) -> NDArray[Any]:
+def integers(values: Float[np.ndarray, "h w *c"], bits: int) -> NDArray[Any]:
     """Round values in [0, 1] to integers of 8 or 16 bits."""
-    rounded: NDArray[Any] = np.rint(values * (2**bits - 1)).astype(np.uint8 if bits == 8 else np.uint16)
+    rounded = np.empty(values.shape, np.uint8 if bits == 8 else np.uint16)
+    for rows in bands(*values.shape[:2]):
+        rounded[rows] = np.rint(values[rows] * (2**bits - 1))
     return rounded
 
 

@@ -6,14 +6,14 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from PIL import Image as Pillow
 from torch import Tensor
 
+from universal_style.canvas import bands, rest
 from universal_style.errors import OutputError
-from universal_style.images.arrays import resized
+from universal_style.images.arrays import resized, room
 from universal_style.images.planes import Planes
 from universal_style.images.reading import Source, read
 from universal_style.images.writing import to_pillow, write
@@ -49,8 +49,10 @@ class Image(Planes):
         if size == (self.height, self.width):
             return self
         alpha = None if self.alpha is None else resized(self.alpha, size)
-        planes = [resized(self.pixels[:, :, channel], size) for channel in range(3)]
-        return replace(self, pixels=np.stack(planes, axis=-1), alpha=alpha)
+        pixels = room(*size)
+        for channel in range(3):
+            pixels[:, :, channel] = resized(self.pixels[:, :, channel], size)
+        return replace(self, pixels=pixels, alpha=alpha)
 
     def tensor(self, device: torch.device | str = "cpu") -> Float[Tensor, "1 3 h w"]:
         """Give the pixels as the networks take them, channels last."""
@@ -63,12 +65,18 @@ class Image(Planes):
         Raises:
             OutputError: a pixel is not finite.
         """
-        if not bool(torch.isfinite(planes).all()):
-            raise OutputError(
-                "the result holds pixels that are not finite; try --dtype float32 and report the pictures"
-            )
-        array = planes[0].permute(1, 2, 0).float().clamp(0, 1).cpu().numpy()  # (1, 3, h, w) -> (h, w, 3)
-        return replace(self, pixels=array)
+        height, width = planes.shape[2:]
+        pixels = room(height, width)
+        for rows in bands(height, width):
+            part = planes[0, :, rows].permute(1, 2, 0)  # (1, 3, h, w) -> (rows, w, 3)
+            if not bool(torch.isfinite(part).all()):
+                raise OutputError(
+                    "the result holds pixels that are not finite; try --dtype float32 and report the pictures"
+                )
+            pixels[rows] = part.float().clamp(0, 1).cpu().numpy()
+            rest(planes)
+            rest(torch.from_numpy(pixels))
+        return replace(self, pixels=pixels)
 
     def pillow(self) -> Pillow.Image:
         """Give an 8-bit Pillow image, in the picture's own colour profile, alpha carried over."""

@@ -15,8 +15,9 @@ from PIL import ExifTags, ImageOps, UnidentifiedImageError
 from PIL import Image as Pillow
 from torch import Tensor
 
+from universal_style.canvas import bands, rest
 from universal_style.errors import InputError
-from universal_style.images.arrays import planes_of, upright
+from universal_style.images.arrays import planes_of, room, upright
 from universal_style.images.planes import Planes
 from universal_style.images.profiles import to_srgb
 
@@ -114,7 +115,17 @@ def _of_pillow(picture: Pillow.Image) -> Planes:
     if picture.mode not in ("L", "RGB", "CMYK"):
         picture = picture.convert("L" if picture.mode == "1" else "RGB")
     rgb, kept = to_srgb(picture, profile)
-    return Planes(np.asarray(rgb, dtype=np.float32) / 255, alpha, kept)
+    return Planes(_floats(rgb), alpha, kept)
+
+
+def _floats(picture: Pillow.Image) -> NDArray[np.float32]:
+    """Turn 8-bit colours into floats band by band, in a file where the picture is large."""
+    pixels = room(picture.height, picture.width)
+    for rows in bands(picture.height, picture.width):
+        part = np.asarray(picture.crop((0, rows.start, picture.width, rows.stop)))
+        np.divide(part, np.float32(255), out=pixels[rows])
+        rest(torch.from_numpy(pixels))
+    return pixels
 
 
 def _of_deep_grey(picture: Pillow.Image) -> Planes:

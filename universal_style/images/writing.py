@@ -64,8 +64,9 @@ def write(planes: Planes, path: Path) -> None:
 
 def _write_deep(planes: Planes, stream: IO[bytes], form: str) -> None:
     with_alpha = planes.alpha is not None
-    channels = [planes.pixels] if planes.alpha is None else [planes.pixels, planes.alpha[:, :, None]]
-    array = integers(np.concatenate(channels, axis=-1), 16)
+    array = integers(planes.pixels, 16)
+    if planes.alpha is not None:
+        array = np.concatenate([array, integers(planes.alpha, 16)[:, :, None]], axis=-1)
     if form == "TIFF":
         extra = ["unassalpha"] if with_alpha else []
         tifffile.imwrite(stream, array, photometric="rgb", extrasamples=extra, compression="zlib")

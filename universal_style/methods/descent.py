@@ -15,7 +15,6 @@ from torch.nn import functional
 
 from universal_style.drivers.fit import Aim
 from universal_style.drivers.whole import drive
-from universal_style.drivers.windows import grown
 from universal_style.errors import InputError
 from universal_style.images import Image
 from universal_style.methods.kinds import Carried, Task
@@ -36,6 +35,7 @@ from universal_style.reference.losses import (
 from universal_style.regions import LabelMap, moment_weights
 from universal_style.smoothing.affinity import EPSILON, SMALLEST_SIDE, Affinity
 from universal_style.subjects import Loaded, Subject, aims_of
+from universal_style.windows import grown
 
 INITS = ("content", "style", "noise")
 ENCODERS = ("bundled", "torchvision")

@@ -12,13 +12,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from universal_style.drivers.edits import Fit
-from universal_style.drivers.windows import grown
 from universal_style.methods.kinds import Carried, Task
 from universal_style.networks.checkpoints import Checkpoint
 from universal_style.networks.feed_forward import STRIDE, TransformNet, net_facts
 from universal_style.regions import LabelMap
 from universal_style.report import Steps
 from universal_style.subjects import Loaded
+from universal_style.windows import grown
 
 SUFFIX = ".safetensors"
 

@@ -11,10 +11,10 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from universal_style.drivers.whole import drive
-from universal_style.drivers.windows import grown
 from universal_style.networks.layers import Layers
 from universal_style.networks.stage import Site
 from universal_style.smoothing.affinity import Affinity
+from universal_style.windows import grown
 
 TINY = 1e-12
 

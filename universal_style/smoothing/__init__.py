@@ -3,5 +3,6 @@
 from universal_style.smoothing.closed_form import ClosedForm
 from universal_style.smoothing.guided import GuidedFilter
 from universal_style.smoothing.kinds import SMOOTHINGS, NoSmoothing, Smoothing, smoothing_named
+from universal_style.smoothing.windowed import smoothed
 
-__all__ = ["SMOOTHINGS", "ClosedForm", "GuidedFilter", "NoSmoothing", "Smoothing", "smoothing_named"]
+__all__ = ["SMOOTHINGS", "ClosedForm", "GuidedFilter", "NoSmoothing", "Smoothing", "smoothed", "smoothing_named"]

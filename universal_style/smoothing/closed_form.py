@@ -13,6 +13,8 @@ from universal_style.smoothing.affinity import CHUNK, EPSILON, SMALLEST_SIDE, Af
 from universal_style.smoothing.coarse import CoarseModels
 
 MOST_ITERATIONS = 3000
+REACH = 256
+"""Pixels of halo around a window of a large picture."""
 ROUND_DROP = 3e-3
 """Factor by which the float32 residual falls before the true one is computed and steps start afresh."""
 
@@ -53,6 +55,13 @@ class ClosedForm:
     beta: float = 0.9999
     epsilon: float = EPSILON
     tolerance: float = 1e-4
+
+    def reach(self, height: int, width: int) -> int:
+        """Every pixel depends on every other, but less than is seen on those farther than this."""
+        return REACH
+
+    def settled(self, height: int, width: int) -> ClosedForm:
+        return self
 
     @torch.no_grad()
     def __call__(self, result: Float[Tensor, "1 3 h w"], guide: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 3 h w"]:

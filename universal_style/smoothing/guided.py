@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -32,7 +32,7 @@ class GuidedFilter:
     def __call__(self, result: Float[Tensor, "1 3 h w"], guide: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 3 h w"]:
         """Filter a result by its content, in time that does not grow with the radius."""
         height, width = result.shape[2:]
-        radius = max(self.least, round(self.share * max(height, width)))
+        radius = self._radius(height, width)
         red, green, blue = colours = guide[0].double().unbind(0)
 
         def mean(plane: Float[Tensor, "h w"]) -> Float[Tensor, "h w"]:
@@ -51,6 +51,15 @@ class GuidedFilter:
             fitted = sum(mean(slope) * plane for slope, plane in zip(slopes, (red, green, blue), strict=True))
             smooth[0, number] = (fitted + mean(offset)).to(result.dtype)
         return smooth
+
+    def reach(self, height: int, width: int) -> int:
+        return 2 * self._radius(height, width)  # means of means
+
+    def settled(self, height: int, width: int) -> GuidedFilter:
+        return replace(self, share=0.0, least=self._radius(height, width))
+
+    def _radius(self, height: int, width: int) -> int:
+        return max(self.least, round(self.share * max(height, width)))
 
 
 def _box_mean(plane: Float[Tensor, "h w"], radius: int, axis: int) -> Float[Tensor, "h w"]:

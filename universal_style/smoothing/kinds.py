@@ -21,6 +21,14 @@ class Smoothing(Protocol):
         """Give the smoothed result; both are pixels in [0, 1], the result may leave it a little."""
         ...
 
+    def reach(self, height: int, width: int) -> int:
+        """Say how far from a pixel of a picture of this size lies what it depends on, in pixels."""
+        ...
+
+    def settled(self, height: int, width: int) -> Smoothing:
+        """Fix what depends on the size of the picture, for windows of it."""
+        ...
+
 
 @dataclass(frozen=True)
 class NoSmoothing:
@@ -28,6 +36,12 @@ class NoSmoothing:
 
     def __call__(self, result: Float[Tensor, "1 3 h w"], guide: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 3 h w"]:
         return result
+
+    def reach(self, height: int, width: int) -> int:
+        return 0
+
+    def settled(self, height: int, width: int) -> NoSmoothing:
+        return self
 
 
 SMOOTHINGS: dict[str, Smoothing] = {"none": NoSmoothing(), "closed-form": ClosedForm(), "guided": GuidedFilter()}

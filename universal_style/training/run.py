@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from universal_style.devices import Backend, backend_named
-from universal_style.drivers.windows import grown
 from universal_style.errors import OptionError
 from universal_style.folders import pictures_in
 from universal_style.images import Image
@@ -26,6 +25,7 @@ from universal_style.training.export import CARD, CURVES, draw_curves, export_de
 from universal_style.training.loop import Recipe, Report, TrainingState, train_decoder
 from universal_style.training.pictures import Batches, as_pixels
 from universal_style.training.warm_start import widened
+from universal_style.windows import grown
 
 HELD_OUT_LONG_SIDE = 512
 HELD_OUT_EVERY = 50

@@ -99,18 +99,33 @@ def windows(height: int, width: int, stride: int, halo: int, most: int) -> list[
         most: pixels in a window; where not even the smallest has so few, it is the smallest.
     """
     rows, columns = grown_length(height, stride), grown_length(width, stride)
-    grids = [
-        [_spans(length, stride, halo, parts) for parts in _partitions(length // stride)] for length in (rows, columns)
-    ]
     best: tuple[bool, int, Sequence[Span], Sequence[Span]] | None = None
-    for above, aside in product(*grids):
-        sizes = [[span.stop - span.start for span in spans] for spans in (above, aside)]
-        excess = max(0, max(sizes[0]) * max(sizes[1]) - most)
-        cost = excess or sum(sizes[0]) * sum(sizes[1])
-        if best is None or (excess > 0, cost) < best[:2]:
-            best = (excess > 0, cost, above, aside)
+    for above, aside in product(_grids(rows, stride, halo), _grids(columns, stride, halo)):
+        excess = max(0, above.longest * aside.longest - most)
+        cost = (excess > 0, excess or above.total * aside.total)
+        if best is None or cost < best[:2]:
+            best = (*cost, above.spans, aside.spans)
     assert best is not None  # there is a partition into one
     return [Window(r, c) for r, c in product(best[2], best[3])]
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """One way to cut a line: its spans, the length of the longest, and that of all together."""
+
+    spans: Sequence[Span]
+    longest: int
+    total: int
+
+
+def _grids(length: int, stride: int, halo: int) -> list[_Grid]:
+    """List the ways to cut a line that are worth trying."""
+    grids = []
+    for parts in _partitions(length // stride):
+        spans = _spans(length, stride, halo, parts)
+        lengths = [span.stop - span.start for span in spans]
+        grids.append(_Grid(spans, max(lengths), sum(lengths)))
+    return grids
 
 
 def _partitions(cells: int) -> list[int]:

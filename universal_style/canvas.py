@@ -1,0 +1,68 @@
+"""Room for the pixels of a picture: in memory, or in a temporary file where the picture is large."""
+
+from __future__ import annotations
+
+import mmap
+import shutil
+import tempfile
+import weakref
+from collections.abc import Iterator
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from universal_style.errors import OutputError
+
+MAPPED_PIXELS = 24_000_000
+"""Pictures of more pixels than this lie in a file; one of them is 288 MB, and a transfer keeps three."""
+BAND_PIXELS = 1 << 21
+"""Pixels worked on at a time where each is on its own."""
+
+_mappings: weakref.WeakValueDictionary[int, mmap.mmap] = weakref.WeakValueDictionary()
+"""The files that are mapped, by the address of their first byte."""
+
+
+def is_mapped(height: int, width: int) -> bool:
+    """Say whether a picture of a size lies in a file."""
+    return height * width > MAPPED_PIXELS
+
+
+def blank(height: int, width: int, device: torch.device | str = "cpu") -> Float[Tensor, "1 3 h w"]:
+    """Make room for a picture, channels last; what it holds is undefined.
+
+    A large one on the CPU lies in a file in the system's folder for temporary files (TMPDIR). The file has no name, so
+    nothing is left of it when the process ends, however it ends.
+
+    Raises:
+        OutputError: there is no room on the disk.
+    """
+    if torch.device(device).type != "cpu" or not is_mapped(height, width):
+        return torch.empty(1, 3, height, width, device=device).contiguous(memory_format=torch.channels_last)
+    size = 12 * height * width
+    folder = tempfile.gettempdir()
+    if (free := shutil.disk_usage(folder).free) < size:
+        raise OutputError(
+            f"a picture of {height * width / 1e6:.0f} megapixels needs {size / 2**20:.0f} MiB in {folder}, "
+            f"which has {free / 2**20:.0f} MiB left; make room, or set TMPDIR to another folder"
+        )
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.truncate(size)
+        mapping = mmap.mmap(file.fileno(), size)
+    pixels = torch.frombuffer(mapping, dtype=torch.float32).view(1, height, width, 3).permute(0, 3, 1, 2)
+    _mappings[pixels.untyped_storage().data_ptr()] = mapping
+    return pixels
+
+
+def rest(pixels: Tensor) -> None:
+    """Give back the memory that holds parts of a file, which stay there; anything else stays as it is."""
+    mapping = _mappings.get(pixels.untyped_storage().data_ptr())
+    if mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapping.madvise(mmap.MADV_DONTNEED)
+
+
+def bands(height: int, width: int) -> Iterator[slice]:
+    """Divide a picture into bands of rows to work on one after the other."""
+    rows = max(1, BAND_PIXELS // width)
+    for top in range(0, height, rows):
+        yield slice(top, min(height, top + rows))

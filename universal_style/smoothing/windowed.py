@@ -1,0 +1,39 @@
+"""Smoothing of pictures that are too large to be smoothed at once."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from universal_style.canvas import blank, rest
+from universal_style.smoothing.kinds import Smoothing
+from universal_style.windows import pixels_in, windows
+
+MOST_PIXELS = 8_000_000
+"""Pixels smoothed at once, halo included; the closed form takes some 280 bytes for each."""
+
+
+@torch.no_grad()
+def smoothed(
+    smoothing: Smoothing,
+    result: Float[Tensor, "1 3 h w"],
+    guide: Float[Tensor, "1 3 h w"],
+    most: int = MOST_PIXELS,
+) -> Float[Tensor, "1 3 h w"]:
+    """Smooth a result by its guide, in windows with a halo where it has more than so many pixels."""
+    height, width = result.shape[2:]
+    reach = smoothing.reach(height, width)
+    if height * width <= most or not reach:
+        return smoothing(result, guide)
+    fixed = smoothing.settled(height, width)
+    smooth = blank(height, width, result.device)
+    for window in windows(height, width, 1, reach, most):
+        part = fixed(pixels_in(result, window), pixels_in(guide, window))
+        rows, columns = window.rows.counted(1, height), window.columns.counted(1, width)
+        y, x = window.rows.start, window.columns.start
+        inside = part[:, :, rows.start - y : rows.stop - y, columns.start - x : columns.stop - x]
+        smooth[:, :, rows.start : rows.stop, columns.start : columns.stop] = inside
+        for pixels in (result, guide, smooth):
+            rest(pixels)
+    return smooth
