@@ -285,3 +285,24 @@ def test_an_output_that_is_no_file_is_found_before_any_work(tmp_path):
         check_writable(tmp_path)
     with pytest.raises(OutputError, match="does not exist"):
         check_writable(tmp_path / "no" / "out.png")
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("with_alpha", [False, True])
+def test_a_large_tiff_is_a_pyramid(bits, with_alpha, tmp_path, monkeypatch):
+    monkeypatch.setattr("universal_style.canvas.MAPPED_PIXELS", 1000)
+    y, x = np.mgrid[0:1301, 0:1207].astype(np.float32)
+    pixels = np.stack([y / 1301, x / 1207, (x + y) / 2600], axis=-1)
+    picture = Image(pixels, (x / 1300).astype(np.float32) if with_alpha else None, bits=bits)
+    picture.write(tmp_path / "large.tif")
+    with tifffile.TiffFile(tmp_path / "large.tif") as file:
+        assert file.is_bigtiff
+        levels = file.series[0].levels
+        assert [level.shape[:2] for level in levels] == [(1301, 1207), (651, 604)]
+        assert levels[0].pages[0].is_tiled
+        small = levels[1].asarray().astype(np.float64) / (2**bits - 1)
+    assert abs(small[10, 20, 0] - pixels[20:22, 40:42, 0].mean()) < 1 / 255
+    again = Image.of(tmp_path / "large.tif")
+    assert again.bits == bits
+    assert abs(again.pixels - pixels).max() <= 0.5 / (2**bits - 1) + 1e-6
+    assert (again.alpha is not None) == with_alpha

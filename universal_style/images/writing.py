@@ -12,10 +12,12 @@ import tifffile
 from PIL import Image as Pillow
 
 from universal_style.atomic import replacing
+from universal_style.canvas import is_mapped
 from universal_style.errors import OptionError, OutputError
 from universal_style.images.arrays import integers
 from universal_style.images.planes import Planes
 from universal_style.images.profiles import from_srgb
+from universal_style.images.pyramid import write_pyramid
 
 FORMATS = {
     ".png": "PNG",
@@ -52,6 +54,9 @@ def write(planes: Planes, path: Path) -> None:
     """
     form = output_format(path)
     with replacing(path) as temporary, temporary.open("wb") as stream:
+        if form == "TIFF" and is_mapped(planes.height, planes.width):
+            write_pyramid(planes, stream)
+            return
         if planes.bits == 16 and form in DEEP_FORMATS and not planes.profile:
             _write_deep(planes, stream, form)
             return
