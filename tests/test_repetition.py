@@ -31,6 +31,7 @@ CASES = {
     "found regions": "cat.png ducks.png --auto-regions 3 --seed 4 --levels 1 --missing nearest",
     "semantic regions": "cat.png ducks.png --semantic-regions --levels 1",
     "windows": "cat.png ducks.png --tile 64 --observe-size 50 --levels 1",
+    "workers": "cat.png ducks.png --workers 2 --address localhost:1 --levels 1",  # one window, so no worker is asked
     "memory": "cat.png ducks.png --memory 2GiB --levels 1",
     "colours": "cat.png ducks.png --keep-colors luminance-only --levels 1",
     "decoders": "cat.png ducks.png --decoders decoders --levels 1",

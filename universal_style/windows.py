@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise, product
+from itertools import product
 
 import torch
 from jaxtyping import Float, Int64
@@ -128,13 +128,27 @@ def _grids(length: int, stride: int, halo: int) -> list[_Grid]:
     return grids
 
 
+def strip_area(height: int, width: int, stride: int, halo: int, parts: int) -> int:
+    """Count the pixels of a strip, halo included, where a picture is cut into so many across its longer side."""
+    short, long = sorted((grown_length(height, stride), grown_length(width, stride)))
+    return min(long, -(-long // stride // parts) * stride + 2 * halo) * short
+
+
 def _partitions(cells: int) -> list[int]:
     """List numbers of parts worth trying: those that make the parts smaller."""
     return sorted({-(-cells // size) for size in range(1, cells + 1)})
 
 
 def _spans(length: int, stride: int, halo: int, parts: int) -> list[Span]:
-    """Cut a line into parts of nearly equal length, each with its halo."""
-    cells = length // stride
-    ends = [cells * number // parts * stride for number in range(parts + 1)]
-    return [Span(max(0, a - halo), min(length, b + halo), a, b) for a, b in pairwise(ends)]
+    """Cut a line into parts, each with its halo.
+
+    All are walked over at the same length, where a border leaves no room for a halo with more of it on the other side:
+    memory that one window gave back then fits the next, and kernels are planned for one size.
+    """
+    inner = -(-(length // stride) // parts) * stride
+    outer = min(length, inner + 2 * halo)
+    spans = []
+    for first in range(0, length, inner):
+        start = min(max(0, first - halo), length - outer)
+        spans.append(Span(start, start + outer, first, min(length, first + inner)))
+    return spans

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import socket
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -16,12 +13,12 @@ import torch
 from universal_style.batch.bench import Bench, Outcome, Setting
 from universal_style.batch.jobs import Job
 from universal_style.batch.ledger import Ledger
+from universal_style.cluster import resources, session
 from universal_style.devices import keep_freed_memory
 from universal_style.errors import InputError, OptionError, UniversalStyleError
 
 OBJECT_STORE_BYTES = 80 * 2**20
 """Of a session of our own: jobs travel as paths, so the store stays empty. Ray wants at least 75 MiB."""
-KNOCK_SECONDS = 10
 
 
 class Worker:
@@ -84,7 +81,8 @@ class OnRay:
         import ray
         from ray.exceptions import RayActorError, RayTaskError
 
-        with self._session():
+        cores = max(os.cpu_count() or 1, self.workers * self.setting.threads)
+        with session(self.address, cores, OBJECT_STORE_BYTES):
             make, count = self._actor(len(jobs))
             waiting = iter(jobs)
             busy: dict[Any, tuple[Any, Job | None]] = {}
@@ -118,7 +116,7 @@ class OnRay:
         """Give what starts a worker, and how many: as asked for, as fit on the nodes, and as there are jobs at most."""
         import ray
 
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        nodes = resources()
         gpus = [node.get("GPU", 0.0) for node in nodes] if self.setting.device in ("auto", "cuda") else []
         if any(gpus):
             needs = {"num_cpus": 0.0, "num_gpus": self.gpu_share}
@@ -132,44 +130,3 @@ class OnRay:
         kind: Any = ray.remote(Worker)
         actor = kind.options(**needs, max_restarts=-1, max_task_retries=self.retries)
         return partial(actor.remote, self.setting, self.ledger), max(1, min(self.workers or fitting, fitting, jobs))
-
-    @contextmanager
-    def _session(self) -> Iterator[None]:
-        """Be in touch with a cluster: the one that the process is in touch with already, one asked for, or our own."""
-        import ray
-
-        if ray.is_initialized():
-            yield
-            return
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
-        if self.address:
-            try:
-                _knock(self.address)
-                ray.init(self.address, **quiet)
-            except (OSError, RuntimeError, ValueError) as error:
-                raise InputError(
-                    f"no Ray cluster answers at {self.address} ({' '.join(str(error).split())}); "
-                    "start one with ray start --head, or leave the address out"
-                ) from error
-        else:
-            cores = max(os.cpu_count() or 1, self.workers * self.setting.threads)
-            ray.init(
-                "local",
-                num_cpus=cores,
-                include_dashboard=False,
-                object_store_memory=OBJECT_STORE_BYTES,
-                **quiet,
-            )
-        try:
-            yield
-        finally:
-            ray.shutdown()
-
-
-def _knock(address: str) -> None:
-    """Fail at once where nothing listens, which Ray itself finds out after minutes."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if port.isdigit():
-        socket.create_connection((host, int(port)), timeout=KNOCK_SECONDS).close()

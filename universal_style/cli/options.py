@@ -177,6 +177,27 @@ class Styling:
 
 
 @dataclass(frozen=True)
+class Sharing:
+    """Who goes over the windows of one picture."""
+
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Processes, or GPUs, that share its windows.", show_default="1", rich_help_panel="A large picture"
+        ),
+    ] = None
+    address: Annotated[
+        str | None,
+        typer.Option(help="Of a Ray cluster.", show_default="this machine", rich_help_panel="A large picture"),
+    ] = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Give the options of one transfer."""
+        return {"workers": self.workers, "address": self.address}
+
+
+@dataclass(frozen=True)
 class Descending:
     """How an optimiser works."""
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from universal_style.cli.app import app
-from universal_style.cli.options import DESCENT, Descending, Running, Styling, grouped
+from universal_style.cli.options import DESCENT, Descending, Running, Sharing, Styling, grouped
 from universal_style.cli.show import announcer, console, extra, progress, write_text
 
 
@@ -38,6 +38,7 @@ def transfer(
     ] = None,
     report: Annotated[Path | None, typer.Option("--json", help="Write a report here.", metavar="REPORT")] = None,
     running: Running,
+    sharing: Sharing,
     descending: Descending,
     preview: Annotated[
         Path | None, typer.Option(help="A picture written again and again on the way.", rich_help_panel=DESCENT)
@@ -53,7 +54,8 @@ def transfer(
     from universal_style.request import Request
 
     sources = styles or []
-    options = styling.options | descending.options | {"preview": preview, "preview_every": preview_every}
+    options = styling.options | sharing.options | descending.options
+    options |= {"preview": preview, "preview_every": preview_every}
     Request.of(method_named(styling.method), styles=len(sources), **options)
     output_format(output)
     if lut is not None:

@@ -36,8 +36,14 @@ UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 class Bound(Protocol):
     """Says how many pixels a window of a stage may have."""
 
-    def most(self, stage: Stage, picture: int) -> int:
-        """Give the most pixels of a window, halo included, for a picture of so many pixels."""
+    def most(self, stage: Stage, picture: int, workers: int) -> int:
+        """Give the most pixels of a window, halo included.
+
+        Args:
+            stage: that is walked through.
+            picture: pixels of the picture.
+            workers: processes beside this one that each take a walk at a time; 0 where this one does.
+        """
         ...
 
     def as_options(self) -> dict[str, Any]:
@@ -49,7 +55,7 @@ class Bound(Protocol):
 class Unbounded:
     """A picture is one window."""
 
-    def most(self, stage: Stage, picture: int) -> int:
+    def most(self, stage: Stage, picture: int, workers: int) -> int:
         return 2**62
 
     def as_options(self) -> dict[str, Any]:
@@ -66,7 +72,7 @@ class Side:
 
     pixels: int
 
-    def most(self, stage: Stage, picture: int) -> int:
+    def most(self, stage: Stage, picture: int, workers: int) -> int:
         return self.pixels**2
 
     def as_options(self) -> dict[str, Any]:
@@ -75,7 +81,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Memory:
-    """The whole process stays under a bound.
+    """The whole process stays under a bound, or it and its workers together.
 
     Attributes:
         number: bytes.
@@ -83,13 +89,14 @@ class Memory:
 
     number: int
 
-    def most(self, stage: Stage, picture: int) -> int:
+    def most(self, stage: Stage, picture: int, workers: int) -> int:
         """Give what is left for windows once the process and the picture have their share.
 
         Raises:
             OptionError: not even the smallest window fits.
         """
-        each, held = footprint(stage), BASE_BYTES + held_by(picture)
+        each = footprint(stage) * max(1, workers)
+        held = BASE_BYTES * (1 + workers) + held_by(picture)
         if self.number < held + each * FEWEST_PIXELS:
             needed = (held + each * FEWEST_PIXELS) / 2**20
             raise OptionError(
@@ -106,9 +113,10 @@ class Memory:
 class FreeMemory:
     """Windows take at most a share of the memory that is free when they are chosen."""
 
-    def most(self, stage: Stage, picture: int) -> int:
-        free = free_memory(stage.device)
-        return max(FEWEST_PIXELS, int(SHARE * free - held_by(picture)) // footprint(stage))
+    def most(self, stage: Stage, picture: int, workers: int) -> int:
+        beside = workers if stage.device.type == "cpu" else 0  # each has a graphics card of its own
+        left = SHARE * free_memory(stage.device) - held_by(picture) - BASE_BYTES * beside
+        return max(FEWEST_PIXELS, int(left) // (footprint(stage) * max(1, beside)))
 
     def as_options(self) -> dict[str, Any]:
         return {"tile": "auto", "memory": None}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -12,17 +12,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from universal_style.canvas import blank, rest
-from universal_style.drivers.bounds import Bound
-from universal_style.drivers.edits import Fit, Tally, send_through, tallies
-from universal_style.drivers.whole import carry, drive
+from universal_style.drivers.bounds import FEWEST_PIXELS, Bound
+from universal_style.drivers.crew import Crew, Hands, in_order
+from universal_style.drivers.edits import Fit, Tally
+from universal_style.drivers.errands import Carrying, Seeing
+from universal_style.drivers.whole import carry
 from universal_style.moments import Moments
 from universal_style.networks.stage import Site, Stage
 from universal_style.regions import LabelMap
 from universal_style.transforms import AffineMap
-from universal_style.windows import Window, pixels_in, windows
-
-Maps = Mapping[Site, Sequence[AffineMap]]
-"""For each site the map of each label."""
+from universal_style.windows import strip_area, windows
 
 
 @runtime_checkable
@@ -30,7 +29,7 @@ class Observing(Protocol):
     """How the maps of a stage are found before its picture is carried window by window."""
 
     def maps(
-        self, stage: Stage, pixels: Float[Tensor, "1 3 h w"], fit: Fit, regions: LabelMap, most: int
+        self, stage: Stage, pixels: Float[Tensor, "1 3 h w"], fit: Fit, regions: LabelMap, most: int, hands: Hands
     ) -> dict[Site, Sequence[AffineMap]]:
         """Fit every site of a stage."""
         ...
@@ -52,15 +51,17 @@ class Everywhere:
     long_side: ClassVar[None] = None
 
     def maps(
-        self, stage: Stage, pixels: Float[Tensor, "1 3 h w"], fit: Fit, regions: LabelMap, most: int
+        self, stage: Stage, pixels: Float[Tensor, "1 3 h w"], fit: Fit, regions: LabelMap, most: int, hands: Hands
     ) -> dict[Site, Sequence[AffineMap]]:
         found: dict[Site, Sequence[AffineMap]] = {}
         height, width = pixels.shape[2:]
         for wave in stage.waves:
             seen: dict[Site, list[Tally]] = {}
-            for window in windows(height, width, stage.stride, stage.halo_of(wave), most):
+            tiles = windows(height, width, stage.stride, stage.halo_of(wave), most)
+            # in order, so that sums are rounded alike whoever is first
+            for shown in in_order(hands.answers(Seeing(found, wave), stage, pixels, regions, tiles)):
                 rest(pixels)
-                for site, more in _seen_at(stage, pixels, found, wave, regions, window).items():
+                for site, more in shown.items():
                     known = seen.get(site)
                     seen[site] = [a.join(b) for a, b in zip(known, more, strict=True)] if known else more
             for site in wave:
@@ -79,7 +80,7 @@ class Reduced:
     long_side: int
 
     def maps(
-        self, stage: Stage, pixels: Float[Tensor, "1 3 h w"], fit: Fit, regions: LabelMap, most: int
+        self, stage: Stage, pixels: Float[Tensor, "1 3 h w"], fit: Fit, regions: LabelMap, most: int, hands: Hands
     ) -> dict[Site, Sequence[AffineMap]]:
         found: dict[Site, Sequence[AffineMap]] = {}
 
@@ -101,65 +102,49 @@ class Tiled:
     Attributes:
         bound: on the pixels of a window, halo included.
         observing: how the maps are found where there is more than one window.
+        crew: who goes over the windows.
     """
 
     bound: Bound
-    observing: Observing = Everywhere()
+    observing: Observing
+    crew: Crew
 
     def as_options(self) -> dict[str, Any]:
         """Give the options that make it."""
-        return self.bound.as_options() | {"observe_size": self.observing.long_side}
+        return self.bound.as_options() | {"observe_size": self.observing.long_side} | self.crew.as_options()
 
-    def plan(self, stage: Stage, height: int, width: int) -> str:
+    def most(self, stage: Stage, height: int, width: int, hands: Hands) -> int:
+        """Give the most pixels of a window: as few as the bound allows, or as give each worker one."""
+        parts = max(1, hands.workers)
+        strip = strip_area(height, width, stage.stride, stage.halo, parts)
+        return min(self.bound.most(stage, height * width, hands.workers), max(FEWEST_PIXELS, strip))
+
+    def plan(self, stage: Stage, height: int, width: int, hands: Hands) -> str:
         """Say in a few words how a picture will be divided; nothing where it will not be."""
-        tiles = windows(height, width, stage.stride, stage.halo, self.bound.most(stage, height * width))
+        tiles = windows(height, width, stage.stride, stage.halo, self.most(stage, height, width, hands))
         largest = max(tiles, key=lambda window: window.area)
         sides = (largest.columns.stop - largest.columns.start, largest.rows.stop - largest.rows.start)
         return f"{len(tiles)} windows of at most {sides[0]}×{sides[1]}" if len(tiles) > 1 else ""
 
     @torch.inference_mode()
     def carry(
-        self, stage: Stage, pixels: Float[Tensor, "1 3 h w"], fit: Fit, regions: LabelMap
+        self, stage: Stage, pixels: Float[Tensor, "1 3 h w"], fit: Fit, regions: LabelMap, hands: Hands
     ) -> Float[Tensor, "1 3 h w"]:
-        """Carry a picture through a stage; see `whole.carry`."""
+        """Carry a picture through a stage; see `whole.carry`.
+
+        Args:
+            hands: those of the crew, gathered.
+        """
         height, width = pixels.shape[2:]
-        most = self.bound.most(stage, height * width)
+        most = self.most(stage, height, width, hands)
         tiles = windows(height, width, stage.stride, stage.halo, most)
         if len(tiles) == 1:
             return carry(stage, pixels, fit, regions)
-        maps = self.observing.maps(stage, pixels, fit, regions, most)
+        maps = self.observing.maps(stage, pixels, fit, regions, most, hands)
         result = blank(height, width, pixels.device)
-        for window in tiles:
-            picture = _carried(stage, pixels, maps, regions, window)
-            rows, columns = window.rows.counted(1, height), window.columns.counted(1, width)
-            y, x = window.rows.start, window.columns.start
-            inside = picture[:, :, rows.start - y : rows.stop - y, columns.start - x : columns.stop - x]
+        for number, inside in hands.answers(Carrying(maps), stage, pixels, regions, tiles):
+            rows, columns = tiles[number].rows.counted(1, height), tiles[number].columns.counted(1, width)
             result[:, :, rows.start : rows.stop, columns.start : columns.stop] = inside
             rest(pixels)
             rest(result)
         return result
-
-
-def _carried(stage: Stage, pixels: Tensor, maps: Maps, regions: LabelMap, window: Window) -> Tensor:
-    def edit(site: Site, features: Tensor) -> Tensor:
-        return send_through(maps[site], features, site, regions, window)
-
-    return drive(stage.walk(pixels_in(pixels, window)), edit)
-
-
-def _seen_at(
-    stage: Stage, pixels: Tensor, maps: Maps, wave: frozenset[Site], regions: LabelMap, window: Window
-) -> dict[Site, list[Tally]]:
-    """Walk as far as a wave's last site, editing where maps are known."""
-    seen: dict[Site, list[Tally]] = {}
-    walk = stage.walk(pixels_in(pixels, window))
-    site, features = next(walk)
-    while True:
-        if site in wave:
-            seen[site] = tallies(features, site, regions, window)
-            if len(seen) == len(wave):
-                walk.close()
-                return seen
-        else:
-            features = send_through(maps[site], features, site, regions, window)
-        site, features = walk.send(features)

@@ -11,8 +11,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from universal_style.drivers.bounds import bound_of
+from universal_style.drivers.crew import Crew, Here
 from universal_style.drivers.edits import Fit
 from universal_style.drivers.fit import StyleFit
+from universal_style.drivers.ray_crew import crew_of
 from universal_style.drivers.tiled import Everywhere, Observing, Reduced, Tiled
 from universal_style.errors import OptionError
 from universal_style.methods.kinds import Carried, Task, Witness
@@ -114,6 +116,8 @@ class ClosedForm:
         tile: str | int = "auto",
         memory: str | int | None = None,
         observe_size: int | None = None,
+        workers: int | None = None,
+        address: str | None = None,
     ) -> Walks:
         """Check options.
 
@@ -127,6 +131,8 @@ class ClosedForm:
             memory: what the process may take, such as 4GiB, to choose windows by; free memory when left out.
             observe_size: long side in pixels of a copy that is observed in place of a picture in windows: quicker, and
                 no longer exact; left out, every pixel is observed.
+            workers: that share the windows of a picture; left out, this process alone, or all of a cluster.
+            address: of a Ray cluster; left out, workers are processes of this machine.
 
         Raises:
             OptionError: an option is out of range or contradicts another.
@@ -141,7 +147,7 @@ class ClosedForm:
             alphas=_alphas(alpha, chosen),
             transform=self.transform if transform is None else transform_named(transform),
             mixing=mixing_named(mix),
-            driver=Tiled(bound_of(tile, memory), _observing(observe_size)),
+            driver=Tiled(bound_of(tile, memory), _observing(observe_size), _crew(workers, address, tile)),
         )
 
     def checkpoints(self, folder: Path) -> list[Path]:
@@ -237,13 +243,14 @@ class Fitted:
 
     def carry(self, pixels: Float[Tensor, "1 3 h w"], regions: LabelMap, steps: Steps) -> Float[Tensor, "1 3 h w"]:
         height, width = pixels.shape[2:]
-        for stage in self.stages:
-            if windows := self.driver.plan(stage, height, width):
-                self.witness.plans(f"relu{stage.decoder.level}_1", windows)
-        for stage in self.stages:
-            steps.begin(f"relu{stage.decoder.level}_1")
-            pixels = self.driver.carry(stage, pixels, self.fit, regions)
-            self.witness.sees(f"relu{stage.decoder.level}_1", pixels)
+        with self.driver.crew.gathered() as hands:
+            for stage in self.stages:
+                if windows := self.driver.plan(stage, height, width, hands):
+                    self.witness.plans(f"relu{stage.decoder.level}_1", windows)
+            for stage in self.stages:
+                steps.begin(f"relu{stage.decoder.level}_1")
+                pixels = self.driver.carry(stage, pixels, self.fit, regions, hands)
+                self.witness.sees(f"relu{stage.decoder.level}_1", pixels)
         return pixels
 
 
@@ -312,6 +319,13 @@ def _observing(long_side: int | None) -> Observing:
     if long_side < 1:
         raise OptionError(f"observe-size {long_side} is out of range; it is a long side in pixels, at least 1")
     return Reduced(long_side)
+
+
+def _crew(workers: int | None, address: str | None, tile: str | int) -> Crew:
+    crew = crew_of(workers, address)
+    if tile == "off" and crew != Here():
+        raise OptionError("tile off makes one window, which workers cannot share; leave one of them out")
+    return crew
 
 
 def _levels(levels: Sequence[int], method: ClosedForm) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,6 +46,12 @@ class LabelMap:
     def uniform(cls, height: int, width: int) -> LabelMap:
         """Give the map of a picture without a mask: one region everywhere."""
         return cls(np.zeros((height, width), np.uint8), ())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Go to another process; one region goes as no more than its size."""
+        if self.is_uniform:
+            return _uniform, (self.height, self.width)
+        return LabelMap, (self.labels, self.colours)
 
     @property
     def is_uniform(self) -> bool:
@@ -152,6 +159,10 @@ class LabelMap:
         cells = F.conv2d(cells, kernel[None, None, None, :], padding=(0, reach))
         window = cells[:, 0, above.first - y0 : above.last + 1 - y0, aside.first - x0 : aside.last + 1 - x0]
         return window / window.sum(dim=0)
+
+
+def _uniform(height: int, width: int) -> LabelMap:
+    return LabelMap.uniform(height, width)
 
 
 def _kernel(sigma: float, reach: int) -> Float[Tensor, " taps"]:
