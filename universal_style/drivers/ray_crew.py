@@ -82,6 +82,9 @@ class _Worker:
         keep_freed_memory()
         self.held: dict[Any, Any] = {}
 
+    def ready(self) -> None:
+        """Return once the process is there."""
+
     @torch.inference_mode()
     def run(self, orders: Sequence[Any], window: Window, pixels: Tensor) -> Any:
         """Run an errand over a window.
@@ -181,9 +184,10 @@ class _Gathered:
         """Start the workers: each with a GPU of its own, or with as many CPUs as all can have.
 
         Raises:
-            InputError: the cluster has not room for so many.
+            InputError: the cluster has not room for so many, or they do not start.
         """
         import ray
+        from ray.exceptions import RayActorError
 
         cpus, gpus = ([int(node.get(kind, 0)) for node in self.nodes] for kind in ("CPU", "GPU"))
         room = sum(gpus if device.type == "cuda" else cpus)
@@ -198,7 +202,12 @@ class _Gathered:
             needs = {"num_cpus": threads, "num_gpus": 0}
         worker: Any = ray.remote(_Worker)
         actor = worker.options(**needs, max_restarts=-1, max_task_retries=RETRIES)
-        return [actor.remote(threads) for _ in range(self.workers)]
+        actors = [actor.remote(threads) for _ in range(self.workers)]
+        try:
+            ray.get([actor.ready.remote() for actor in actors])
+        except RayActorError as error:
+            raise InputError(f"a worker did not start: {' '.join(str(error).split())}") from error
+        return actors
 
     def _dismiss(self) -> None:
         import ray
