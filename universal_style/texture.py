@@ -10,6 +10,7 @@ from jaxtyping import Float
 from universal_style.errors import OptionError
 from universal_style.images import Image
 from universal_style.networks.vgg import LEVELS, block_convolutions, stride_at
+from universal_style.ranges import at_least
 from universal_style.report import Progress, silent
 from universal_style.stylizer import Stylizer
 from universal_style.subjects import StyleSource
@@ -56,8 +57,7 @@ def synthesise(
     """
     if min(height, width) < 1:
         raise OptionError(f"size {height}x{width} is out of range; both sides are at least 1")
-    if rounds < 1:
-        raise OptionError(f"rounds {rounds} is out of range; it is at least 1")
+    at_least(1, rounds=rounds)
     if tileable and (height % TILE_STRIDE or width % TILE_STRIDE):
         raise OptionError(f"size {height}x{width} cannot tile; both sides are multiples of {TILE_STRIDE}")
     noise = np.random.default_rng(seed).standard_normal((height, width, 3))

@@ -107,12 +107,11 @@ def _setting(styling: Styling, running: Running, options: dict[str, Any], thread
     import torch
 
     from universal_style.batch import Setting
-    from universal_style.errors import OptionError
     from universal_style.methods import method_named
+    from universal_style.ranges import at_least
 
     if threads is not None:
-        if threads < 1:
-            raise OptionError(f"threads {threads} is out of range; it is at least 1")
+        at_least(1, threads=threads)
         torch.set_num_threads(threads)
     return Setting(
         method=str(Path(styling.method).absolute()) if method_named(styling.method).holds_style else styling.method,

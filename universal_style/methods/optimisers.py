@@ -13,6 +13,7 @@ from universal_style.methods.descent import ENCODERS, INITS, POOLINGS, Descent
 from universal_style.mixing import shares
 from universal_style.names import looked_up
 from universal_style.networks.layers import check_layer
+from universal_style.ranges import at_least
 from universal_style.reference.descent import OPTIMIZERS
 
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
@@ -86,30 +87,24 @@ class Optimiser:
             raise OptionError(f"init {init!r} is unknown; use one of {', '.join(INITS)}")
         if encoder not in ENCODERS:
             raise OptionError(f"encoder {encoder!r} is unknown; use one of {', '.join(ENCODERS)}")
+        iterations = self.iterations if iterations is None else iterations
+        at_least(1, iterations=iterations, preview_every=preview_every)
         weights = {
-            "content-weight": self.content_weight if content_weight is None else content_weight,
-            "tv-weight": self.tv_weight if tv_weight is None else tv_weight,
-            "photorealism-weight": self.photorealism_weight if photorealism_weight is None else photorealism_weight,
+            "content_weight": self.content_weight if content_weight is None else content_weight,
+            "tv_weight": self.tv_weight if tv_weight is None else tv_weight,
+            "photorealism_weight": self.photorealism_weight if photorealism_weight is None else photorealism_weight,
         }
-        for option, weight in weights.items():
-            if not 0 <= weight < float("inf"):
-                raise OptionError(f"{option} {weight:g} is out of range; it is at least 0")
-        counts = {"iterations": (iterations, 1), "scales": (scales, 0), "preview-every": (preview_every, 1)}
-        for option, (count, least) in counts.items():
-            if count is not None and count < least:
-                raise OptionError(f"{option} {count} is out of range; it is at least {least}")
+        at_least(0, scales=scales, **weights)
         if preview is not None:
             output_format(Path(preview))
             check_writable(Path(preview))
         return Descent(
-            iterations=self.iterations if iterations is None else iterations,
+            iterations=iterations,
             optimizer=looked_up("optimizer", optimizer, OPTIMIZERS),
             init=init,
             style_layers=_weights("style-layers", style_layers),
             content_layers=_weights("content-layers", content_layers),
-            content_weight=weights["content-weight"],
-            tv_weight=weights["tv-weight"],
-            photorealism_weight=weights["photorealism-weight"],
+            **weights,
             pooling=looked_up("pooling", pooling, POOLINGS),
             scales=scales,
             encoder=encoder,
