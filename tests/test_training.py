@@ -1,4 +1,6 @@
 import math
+from dataclasses import fields
+from inspect import signature
 
 import numpy as np
 import pytest
@@ -6,6 +8,7 @@ import torch
 from PIL import Image as Pillow
 from torch.nn.utils import parametrize
 
+from universal_style.cli.train import DecoderTraining, FeedForwardTraining
 from universal_style.demo import PICTURES
 from universal_style.errors import CheckpointError, InputError, OptionError
 from universal_style.folders import pictures_in
@@ -26,6 +29,7 @@ from universal_style.training.coordinates import (
     convolutions_in,
     whiten_coordinates,
 )
+from universal_style.training.feed_forward import FeedForwardPlan
 from universal_style.training.loop import Recipe, Report, TrainingState, mean_psnr, train_decoder
 from universal_style.training.objective import Objective, Weights
 from universal_style.training.pictures import Batches, as_pixels, random_crop
@@ -313,6 +317,15 @@ def test_a_foreign_or_damaged_state_is_refused(encoder, folder, held_out, tmp_pa
 def test_a_bad_plan_is_refused(folder, tmp_path, changes, message):
     with pytest.raises(OptionError, match=message):
         plan(folder, tmp_path, **changes)
+
+
+@pytest.mark.parametrize(
+    ("options", "takers"),
+    [(DecoderTraining, (Plan.of, Recipe)), (FeedForwardTraining, (FeedForwardPlan,))],
+)
+def test_the_command_line_has_the_usual_values_of_the_trainers(options, takers):
+    usual = {name: p.default for taker in takers for name, p in signature(taker).parameters.items()}
+    assert {field.name: field.default for field in fields(options)}.items() <= usual.items()
 
 
 def test_a_folder_without_pictures_is_refused(folder, tmp_path):

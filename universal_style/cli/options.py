@@ -71,7 +71,7 @@ class Running:
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False
 
     @property
-    def backend(self) -> dict[str, str]:
+    def backend(self) -> dict[str, Any]:
         """Give device and dtype by name, as `Stylizer` takes them."""
         return {"device": self.device.value, "dtype": self.dtype.value}
 

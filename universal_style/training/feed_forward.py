@@ -26,10 +26,11 @@ from universal_style.networks.feed_forward import TransformNet, save_net
 from universal_style.networks.layers import Layers
 from universal_style.networks.pooling import NearestPooling
 from universal_style.networks.stage import Site
+from universal_style.ranges import at_least
 from universal_style.reference.losses import ContentTerm, Energy, GramAim, RegionWeights, StyleTerm, squared_norm
 from universal_style.styles import Style, scaled_style
 from universal_style.training.loop import Report
-from universal_style.training.pictures import Batches, as_pixels
+from universal_style.training.pictures import Batches, as_pixels, check_side
 
 STYLE_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
 CONTENT_LAYER = "relu3_3"
@@ -41,53 +42,86 @@ HELD_OUT_EVERY = 50
 
 @dataclass(frozen=True)
 class FeedForwardPlan:
-    """What to train, on what, where to write it; see the command line for what each means."""
+    """What to train, on what, where to write it.
+
+    Attributes:
+        style: the style picture.
+        pictures: to learn from.
+        held_out: to measure on.
+        output: the net's file, .safetensors.
+        backend: where to train, and in which precision.
+        steps: gradient steps, at least 1.
+        batch: crops per step, at least 1.
+        side: side of the square crops in pixels, a multiple of 16 from 64.
+        style_size: long side at which the style is seen; None takes the default of `Stylizer`.
+        content_weight: of the content loss beside the style loss, at least 0.
+        tv_weight: of the roughness, at least 0.
+        learning_rate: peak rate of Adam, between 0 and 1.
+        measure_every: steps from one measure to the next, each with a save.
+        workers: processes that read pictures, at least 0.
+        resume: whether to go on from the state beside the output.
+        seed: of crops and parameters.
+
+    Raises:
+        OptionError: a number is out of range, or the output cannot be written.
+    """
 
     style: Path
     pictures: tuple[Path, ...]
     held_out: tuple[Path, ...]
     output: Path
-    steps: int
-    batch: int
-    side: int
-    style_size: int | None
-    content_weight: float
-    tv_weight: float
-    learning_rate: float
-    measure_every: int
-    workers: int
-    resume: bool
     backend: Backend
-    seed: int
+    steps: int = 20000
+    batch: int = 4
+    side: int = 256
+    style_size: int | None = None
+    content_weight: float = 0.3
+    tv_weight: float = 1.0
+    learning_rate: float = 1e-3
+    measure_every: int = 200
+    workers: int = 2
+    resume: bool = True
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        at_least(1, steps=self.steps, batch=self.batch, measure_every=self.measure_every)
+        at_least(0, workers=self.workers, content_weight=self.content_weight, tv_weight=self.tv_weight)
+        if not 0 < self.learning_rate < 1:
+            raise OptionError(f"learning-rate {self.learning_rate:g} is out of range; it lies between 0 and 1")
+        check_side(self.side, 64)
+        if self.output.suffix != ".safetensors":
+            raise OptionError(f"net {self.output.name} needs the suffix .safetensors")
+        check_writable(self.output)
 
     @classmethod
     def of(
-        cls, *, style: Path, photos: Sequence[Path], output: Path, device: str, dtype: str, **options: Any
+        cls,
+        *,
+        style: Path,
+        photos: Sequence[Path],
+        output: Path,
+        device: str = "auto",
+        dtype: str = "auto",
+        **options: Any,
     ) -> FeedForwardPlan:
-        """Check the options of the command line.
+        """Find the pictures and look names up.
+
+        Args:
+            style: the style picture.
+            photos: folders to learn from; every 50th picture is measured on.
+            output: the net's file, .safetensors.
+            device: auto, cpu, cuda or mps.
+            dtype: auto, float32, bfloat16 or float16.
+            **options: the plan's other fields.
 
         Raises:
             InputError: a folder holds no picture.
             OptionError: an option is out of range.
         """
-        for name, least in (("steps", 1), ("batch", 1), ("measure_every", 1), ("workers", 0)):
-            if options[name] < least:
-                raise OptionError(f"{name.replace('_', '-')} {options[name]} is out of range; it is at least {least}")
-        for name in ("content_weight", "tv_weight"):
-            if not 0 <= options[name] < float("inf"):
-                raise OptionError(f"{name.replace('_', '-')} {options[name]:g} is out of range; it is at least 0")
-        if not 0 < options["learning_rate"] < 1:
-            raise OptionError(f"learning-rate {options['learning_rate']:g} is out of range; it lies between 0 and 1")
-        if options["side"] < 64 or options["side"] % 16:
-            raise OptionError(f"side {options['side']} does not do; it is a multiple of 16 from 64")
-        if output.suffix != ".safetensors":
-            raise OptionError(f"net {output.name} needs the suffix .safetensors")
-        check_writable(output)
         found = pictures_in(*photos)
         kept = tuple(found[::HELD_OUT_EVERY])
         rest = tuple(path for path in found if path not in kept) or kept
-        backend = backend_named(device, dtype)
-        return cls(style=style, pictures=rest, held_out=kept, output=output, backend=backend, **options)
+        return cls(style, rest, kept, output, backend_named(device, dtype), **options)
 
     @property
     def state(self) -> Path:

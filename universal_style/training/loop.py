@@ -16,14 +16,15 @@ from torch.nn.utils import parametrize
 from torch.utils.data import DataLoader
 
 from universal_style.atomic import replacing
-from universal_style.errors import CheckpointError
+from universal_style.errors import CheckpointError, OptionError
 from universal_style.networks.convolution import bias_of
 from universal_style.networks.decoder import Decoder
 from universal_style.networks.pooling import Pooling
 from universal_style.networks.vgg import Encoder
+from universal_style.ranges import at_least
 from universal_style.training.coordinates import convolutions_in, placeholder_coordinates, whiten_coordinates
 from universal_style.training.objective import Objective, Weights
-from universal_style.training.pictures import Batches, as_pixels
+from universal_style.training.pictures import Batches, as_pixels, check_side
 from universal_style.training.warm_start import regression_warm_start
 
 WARM_START_SIDE = 256
@@ -54,6 +55,9 @@ class Recipe:
         learning_rate: peak rate of Adam for a layer of `RATE_CHANNELS` inputs; it decays along a half cosine.
         measure_every: steps from one held-out measure to the next.
         seed: of the crops and the transforms.
+
+    Raises:
+        OptionError: a number is out of range.
     """
 
     level: int
@@ -67,6 +71,13 @@ class Recipe:
     measure_every: int = 200
     seed: int = 0
     weights: Weights = field(default_factory=Weights)
+
+    def __post_init__(self) -> None:
+        check_side(self.side, 32)
+        at_least(0, steps=self.steps, transformed=self.transformed)
+        at_least(1, plain=self.plain, measure_every=self.measure_every)
+        if not 0 <= self.transformed_from <= 1 or not 0 < self.learning_rate < 1:
+            raise OptionError("transformed-from lies in 0 … 1 and learning-rate between 0 and 1")
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,24 @@ from PIL import ImageOps
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from universal_style.errors import InputError
+from universal_style.errors import InputError, OptionError
 
 SMALLEST_SCALE = 0.7
 """A picture is shrunk at random by up to this factor before the crop, where the crop still fits."""
+
+
+def check_side(side: int, least: int) -> None:
+    """Make sure that square crops of a side can be encoded to the deepest level.
+
+    Args:
+        side: in pixels.
+        least: the smallest that does.
+
+    Raises:
+        OptionError: it is smaller, or no multiple of 16.
+    """
+    if side < least or side % 16:
+        raise OptionError(f"side {side} does not do; it is a multiple of 16 from {least}")
 
 
 def read_rgb(path: Path) -> Pillow.Image:

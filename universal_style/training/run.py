@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,6 +22,7 @@ from universal_style.networks.checkpoints import bundled_folder, decoder_name, l
 from universal_style.networks.decoder import Decoder
 from universal_style.networks.pooling import POOLINGS, HaarSumPooling, Pooling
 from universal_style.networks.vgg import LEVELS, stride_at
+from universal_style.ranges import at_least
 from universal_style.training.export import CARD, CURVES, draw_curves, export_decoder, write_card
 from universal_style.training.loop import Recipe, Report, TrainingState, train_decoder
 from universal_style.training.pictures import Batches, as_pixels
@@ -54,25 +56,34 @@ class Plan:
         *,
         pictures: Sequence[Path],
         output: Path,
-        styles: Path | None,
-        held_out: Path | None,
-        pooling: str,
-        levels: Sequence[int],
-        steps: Sequence[int],
-        side: int,
-        plain: int,
-        transformed: int,
-        transformed_from: float,
-        learning_rate: float,
-        measure_every: int,
-        workers: int,
-        start: Path | None,
-        resume: bool,
-        device: str,
-        dtype: str,
-        seed: int,
+        styles: Path | None = None,
+        held_out: Path | None = None,
+        pooling: str = "nearest",
+        levels: Sequence[int] = LEVELS,
+        steps: Sequence[int] = (20000,),
+        workers: int = 2,
+        start: Path | None = None,
+        resume: bool = True,
+        device: str = "auto",
+        dtype: str = "auto",
+        **recipe: Any,
     ) -> Plan:
-        """Check the options of the command line.
+        """Check options, look names up and find the pictures.
+
+        Args:
+            pictures: folders to learn from.
+            output: folder for checkpoints, card, curves, and states to resume from.
+            styles: folder of style pictures; the pictures themselves when left out.
+            held_out: folder to measure on; every 50th picture when left out, which is then not learned from.
+            pooling: name of the decoders'.
+            levels: those to train, in this order.
+            steps: gradient steps, one number for all levels or one for each.
+            workers: processes that read pictures, at least 0.
+            start: folder of decoders to go on from; the closed form when left out.
+            resume: whether to go on from the states in the output folder.
+            device: auto, cpu, cuda or mps.
+            dtype: auto, float32, bfloat16 or float16.
+            **recipe: what all decoders share, see `Recipe`.
 
         Raises:
             InputError: a folder holds no picture.
@@ -82,44 +93,22 @@ class Plan:
         for level in levels:
             if level not in LEVELS:
                 raise OptionError(f"level {level} is unknown; the encoder has {', '.join(map(str, LEVELS))}")
-        if len(steps) != len(levels):
+        budget = tuple(steps) * len(levels) if len(steps) == 1 else tuple(steps)
+        if len(budget) != len(levels):
             raise OptionError(
-                f"{len(steps)} numbers of steps for {len(levels)} levels; give one for all or one for each"
+                f"{len(budget)} numbers of steps for {len(levels)} levels; give one for all or one for each"
             )
-        if side < 32 or side % 16:
-            raise OptionError(f"side {side} does not do; it is a multiple of 16 from 32")
-        for name, value, least in (
-            ("steps", min(steps), 0),
-            ("plain", plain, 1),
-            ("transformed", transformed, 0),
-            ("measure-every", measure_every, 1),
-            ("workers", workers, 0),
-        ):
-            if value < least:
-                raise OptionError(f"{name} {value} is out of range; it is at least {least}")
-        if not 0 <= transformed_from <= 1 or not 0 < learning_rate < 1:
-            raise OptionError("transformed-from lies in 0 … 1 and learning-rate between 0 and 1")
+        recipes = tuple(
+            Recipe(level, edited_levels(chosen, level), count, **recipe)
+            for level, count in zip(levels, budget, strict=True)
+        )
+        at_least(0, workers=workers)
         found = pictures_in(*pictures)
         if held_out is None:
             kept = found[::HELD_OUT_EVERY]
             found = [path for path in found if path not in set(kept)] or found
         else:
             kept = pictures_in(held_out)
-        recipes = tuple(
-            Recipe(
-                level=level,
-                edited=edited_levels(chosen, level),
-                steps=count,
-                plain=plain,
-                transformed=transformed,
-                transformed_from=transformed_from,
-                side=side,
-                learning_rate=learning_rate,
-                measure_every=measure_every,
-                seed=seed,
-            )
-            for level, count in zip(levels, steps, strict=True)
-        )
         return cls(
             pooling=chosen,
             recipes=recipes,
