@@ -130,12 +130,21 @@ class Encoder(nn.Module):
         self.requires_grad_(False)
 
     def ascend(
-        self, pixels: Float[Tensor, "n 3 h w"], pooling: Pooling, level: int | None = None
+        self,
+        pixels: Float[Tensor, "n 3 h w"],
+        pooling: Pooling,
+        level: int | None = None,
+        kept: list[Kept] | None = None,
     ) -> Iterator[tuple[int, Float[Tensor, "n c g v"]]]:
-        """Yield (k, relu{k}_1) for k = 1 … level, each computed once from the one before."""
-        features = pixels
+        """Yield (k, relu{k}_1) for k = 1 … level, each computed once from the one before.
+
+        Args:
+            level: the last; the deepest when left out.
+            kept: receives what the pooling of each block keeps for a decoder.
+        """
+        features, kept = pixels, [] if kept is None else kept
         for block in self.blocks[: level or self.level]:
-            features = block(features, pooling, [])
+            features = block(features, pooling, kept)
             yield block.level, features
 
     def load_plain(self, parameters: dict[str, Tensor]) -> None:

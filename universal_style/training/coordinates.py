@@ -7,6 +7,7 @@ covariance of the channels and S that of the taps, the gradient in V is the one 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
 
 import torch
@@ -102,9 +103,7 @@ def watch_inputs(
     """Encode and decode some batches, showing what each convolution of the decoder is given."""
     for pixels in batches:
         kept: list[Kept] = []
-        features = pixels
-        for block in encoder.blocks[: decoder.level]:
-            features = block(features, pooling, kept)
+        _, features = deque(encoder.ascend(pixels, pooling, decoder.level, kept), maxlen=1).pop()
         for mirror in decoder.blocks:
             *inputs, (_, output) = mirror.steps(features, kept[mirror.level - 1], pooling)
             for name, given in inputs:

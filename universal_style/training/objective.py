@@ -128,8 +128,5 @@ class Objective:
     def climb(self, pixels: Float[Tensor, "n 3 h w"], depth: int = LEVELS[-1]) -> tuple[list[Kept], list[Tensor]]:
         """Encode, giving what the pooling of each block kept and relu1_1 … relu{depth}_1, at most to the own level."""
         kept: list[Kept] = []
-        features, levels = pixels, []
-        for block in self.encoder.blocks[: min(self.level, depth)]:
-            features = block(features, self.pooling, kept)
-            levels.append(features)
-        return kept, levels
+        ascent = self.encoder.ascend(pixels, self.pooling, min(self.level, depth), kept)
+        return kept, [features for _, features in ascent]
