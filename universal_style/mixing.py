@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from universal_style.errors import OptionError
 from universal_style.moments import Moments
 from universal_style.names import looked_up
 from universal_style.transforms import OptimalTransport
@@ -30,6 +31,27 @@ def shares(weights: Sequence[float]) -> tuple[float, ...]:
     """
     total = math.fsum(weights)
     return tuple(weights) if math.isclose(total, 1) else tuple(weight / total for weight in weights)
+
+
+def style_shares(weights: Sequence[float] | None, styles: int) -> tuple[float, ...]:
+    """Say how much each style counts, in sum 1.
+
+    Args:
+        weights: one for each style, at least 0 and not all 0; equal when left out.
+        styles: how many there are.
+
+    Raises:
+        OptionError: there is no style, or the weights do not fit the styles.
+    """
+    if styles < 1:
+        raise OptionError("no style given; give at least one style picture or preset")
+    if weights is None:
+        return (1 / styles,) * styles
+    if len(weights) != styles:
+        raise OptionError(f"{len(weights)} style weights for {styles} styles; give one weight per style")
+    if not all(0 <= w < math.inf for w in weights) or not any(weights):
+        raise OptionError(f"style weights {','.join(f'{w:g}' for w in weights)} must be at least 0 and not all 0")
+    return shares(weights)
 
 
 def maps(styles: Weighed) -> Weighed:

@@ -10,7 +10,7 @@ from typing import Any
 from universal_style.errors import OptionError
 from universal_style.keep_colors import KeepColors, keep_colors_named
 from universal_style.methods import Method, Recipe
-from universal_style.mixing import shares
+from universal_style.mixing import style_shares
 from universal_style.regions import FEWEST_CLUSTERS, MISSING, MOST_CLUSTERS, Colour, colour_name, colour_named
 from universal_style.smoothing import Smoothing, smoothing_named
 
@@ -146,15 +146,7 @@ def _weights(weights: Sequence[float] | None, styles: int, method: Method) -> tu
         if styles or weights is not None:
             raise OptionError(f"{method.name} holds its own style; give no style with it")
         return ()
-    if styles < 1:
-        raise OptionError("no style given; give at least one style picture or preset")
-    if weights is None:
-        return (1 / styles,) * styles
-    if len(weights) != styles:
-        raise OptionError(f"{len(weights)} style weights for {styles} styles; give one weight per style")
-    if not all(0 <= w < float("inf") for w in weights) or not any(weights):
-        raise OptionError(f"style weights {','.join(f'{w:g}' for w in weights)} must be at least 0 and not all 0")
-    return shares(weights)
+    return style_shares(weights, styles)
 
 
 def _colours(colours: Sequence[str], styles: int) -> tuple[Colour, ...]:

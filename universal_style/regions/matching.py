@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from universal_style.errors import OptionError
+from universal_style.mixing import style_shares
 from universal_style.regions.label_map import Colour, LabelMap
 
 WHOLE = -1
@@ -161,14 +162,14 @@ def match(
         content: the content's map.
         styles: one map per style, numbered as the content's; a uniform one gives its whole picture to every region.
         missing: one of MISSING.
-        weights: of the styles, each at least 0, not all 0; equal when left out. They are scaled to sum 1.
+        weights: of the styles, as `style_shares` takes them.
 
     Raises:
         OptionError: `missing` is unknown, there is no style, or the weights do not fit the styles.
     """
     if missing not in MISSING:
         raise OptionError(f"missing is {missing!r}; use one of {', '.join(MISSING)}")
-    shares = _checked(weights, len(styles))
+    shares = style_shares(weights, len(styles))
     pixels = content.pixels
     present = sorted((label for label in range(content.count) if pixels[label]), key=lambda label: -pixels[label])
     plans = [_plan(content, style, present, missing) for style in styles]
@@ -182,17 +183,6 @@ def match(
         colour = None if content.is_uniform else content.colours[label]
         regions.append(Region(label, colour, pixels[label], tuple(sources)))
     return Match(tuple(regions))
-
-
-def _checked(weights: Sequence[float] | None, styles: int) -> list[float]:
-    if styles == 0:
-        raise OptionError("there is no style to match regions with; give at least one")
-    given = [1.0] * styles if weights is None else [float(weight) for weight in weights]
-    if len(given) != styles:
-        raise OptionError(f"there are {len(given)} style weights for {styles} styles; give one each")
-    if not all(0 <= weight < float("inf") for weight in given) or sum(given) == 0:
-        raise OptionError(f"style weights are {given}; each must be at least 0 and one above it")
-    return [weight / sum(given) for weight in given]
 
 
 Plan = dict[int, tuple[int, int, str]]
