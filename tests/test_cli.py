@@ -1,6 +1,9 @@
 import json
 import shutil
+import signal
+import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -176,3 +179,25 @@ def test_debug_shows_the_traceback(run, pictures, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["universal-style", "--debug", "transfer", "no.png", "ducks.jpg", "-o", "out.png"])
     with pytest.raises(InputError):
         cli.main()
+
+
+INTERRUPTIBLE = """
+import signal
+from universal_style import cli
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background process ignores
+cli.main()
+"""
+
+
+def test_an_interruption_is_one_line(pictures):
+    asked = ["transfer", "cat.png", "ducks.jpg", "-o", "out.png", "-m", "gatys", "--iterations", "1000000"]
+    seen = ["--size", "32", "--style-size", "32", "--preview", "look.png", "--preview-every", "1", "--device", "cpu"]
+    command = [sys.executable, "-c", INTERRUPTIBLE, *asked, *seen]
+    with subprocess.Popen(command, cwd=pictures, stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None and not (pictures / "look.png").exists():
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        told = process.communicate()[1]
+    assert (process.returncode, told) == (130, "universal-style: interrupted; every file that is there is whole\n")
+    assert {path.name for path in pictures.iterdir()} == {"cat.png", "ducks.jpg", "look.png"}

@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from universal_style.errors import OptionError, UniversalStyleError
 
+
+class InterruptionError(UniversalStyleError):
+    """Ctrl-C, with a line that says how matters stand."""
+
+
+class Commands(TyperGroup):
+    """The commands, whose interruption typer would end without a word."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise InterruptionError("interrupted; every file that is there is whole") from error
+
+
 app = typer.Typer(
+    cls=Commands,
     name="universal-style",
     help="Universal style transfer with zero training.",
     no_args_is_help=True,
@@ -31,7 +48,7 @@ def root(
 
 
 def main() -> NoReturn:
-    """Run the command line: exit 0 on success, 2 for wrong usage, 1 with one line for everything else."""
+    """Run the command line: exit 0 on success; one line and 2 for wrong usage, 130 for Ctrl-C, 1 for all else."""
     from universal_style.devices import keep_freed_memory
 
     debug = "--debug" in sys.argv[1:]  # taken out here, so that it may stand anywhere
@@ -41,12 +58,12 @@ def main() -> NoReturn:
         app(arguments)
     except OptionError as error:
         _fail(error, debug, 2)
+    except InterruptionError as error:
+        _fail(error, debug, 130)
     except UniversalStyleError as error:
         _fail(error, debug, 1)
     except MemoryError as error:
         _fail(UniversalStyleError(f"memory ran out ({error}); use a smaller --size"), debug, 1)
-    except KeyboardInterrupt as error:
-        _fail(UniversalStyleError(str(error) or "interrupted; nothing was written"), debug, 130)
     sys.exit(0)
 
 

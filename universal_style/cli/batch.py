@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from universal_style.cli.app import app
+from universal_style.cli.app import InterruptionError, app
 from universal_style.cli.names import EngineName, FormatName, PairsName
 from universal_style.cli.options import Descending, Running, Styling, grouped
 from universal_style.cli.show import console, counting_bar, extra, write_text
@@ -89,8 +89,7 @@ def batch(
                     console.print(f"universal-style: {outcome.error}", highlight=False, markup=False, soft_wrap=True)
     except KeyboardInterrupt as error:
         ended = f"interrupted after {so_far.ended} of {len(jobs)} jobs; the same command goes on from there"
-        console.print(f"universal-style: {ended}", highlight=False, soft_wrap=True)
-        raise typer.Exit(130) from error
+        raise InterruptionError(ended) from error
     finally:
         if summary is not None:
             facts = {"contents": contents, "output": output, "pairs": pairs.value, "engine": engine.value}

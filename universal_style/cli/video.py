@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from universal_style.cli.app import app
+from universal_style.cli.app import InterruptionError, app
 from universal_style.cli.options import Running, Styling, grouped
 from universal_style.cli.show import console, extra, frame_bar, write_text
 
@@ -57,9 +57,8 @@ def video(
     try:
         with frame_bar(running.quiet) as show:
             facts = restyle(stylizer, given, styles or [], target, steady=steady, told=show, **styling.options)
-    except KeyboardInterrupt:
-        console.print("interrupted; the same command goes on where it was", highlight=False)
-        raise typer.Exit(130) from None
+    except KeyboardInterrupt as error:
+        raise InterruptionError("interrupted; the same command goes on where it was") from error
     if report is not None:
         write_text(report, json.dumps(asdict(facts), indent=2))
     if running.quiet:
