@@ -1,0 +1,130 @@
+"""One result judged by number: how much of its content's structure it keeps, how near it comes to its style."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from universal_style.drivers.whole import moments_of_regions
+from universal_style.errors import InputError
+from universal_style.images import Image
+from universal_style.metrics import (
+    content_distance,
+    covariance_distance,
+    edge_ssim,
+    gram_distance,
+    luma,
+    mean_distance,
+    ssim,
+)
+from universal_style.moments import Moments
+from universal_style.networks.checkpoints import bundled_folder, load_encoder
+from universal_style.networks.pooling import NearestPooling
+from universal_style.networks.stage import encoder_site
+from universal_style.networks.vgg import stride_at
+from universal_style.regions import LabelMap
+from universal_style.windows import grown
+
+JUDGED_LEVELS = (1, 2, 3, 4)
+CONTENT_LEVEL = JUDGED_LEVELS[-1]
+
+
+@dataclass(frozen=True)
+class Score:
+    """One result judged.
+
+    Attributes:
+        contender: name of the row.
+        pair: name of the pair.
+        ssim: of the luma to the content's.
+        edge_ssim: structural similarity of Sobel edges to the content's.
+        gram: relative distance of Gram matrices to the style's, by level.
+        covariance: the same of covariances.
+        mean: the same of feature means.
+        style: average of covariance and mean distance over the levels.
+        content: relative distance of relu4_1 to the content's.
+        seconds: of the transfer with networks loaded; None for a folder.
+    """
+
+    contender: str
+    pair: str
+    ssim: float
+    edge_ssim: float
+    gram: tuple[float, ...]
+    covariance: tuple[float, ...]
+    mean: tuple[float, ...]
+    style: float
+    content: float
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the encoder sees in a picture: moments at the judged levels, feature columns at `CONTENT_LEVEL`."""
+
+    moments: tuple[Moments, ...]
+    columns: Float[np.ndarray, "c n"]
+
+
+class Judge:
+    """Reads pictures through the encoder by maxima, in float32, at the sizes that they have.
+
+    Contents and styles are remembered by the name of their pair, columns as float16: 16 bytes per pixel.
+    """
+
+    def __init__(self) -> None:
+        self.encoder, _ = load_encoder(bundled_folder(), max(JUDGED_LEVELS))
+        self.encoder.to(memory_format=torch.channels_last)
+        self._styles: dict[str, tuple[Moments, ...]] = {}
+        self._contents: dict[tuple[str, int, int], Float[np.ndarray, "c n"]] = {}
+
+    @torch.inference_mode()
+    def look(self, picture: Image) -> Look:
+        """Look at a picture once."""
+        pixels = grown(picture.tensor(), stride_at(max(JUDGED_LEVELS)))
+        regions = LabelMap.uniform(picture.height, picture.width)
+        pooling = NearestPooling()
+        moments = []
+        for level, features in self.encoder.ascend(pixels, pooling, max(JUDGED_LEVELS)):
+            moments += moments_of_regions(features, encoder_site(level, pooling), regions)
+        columns: Float[np.ndarray, "c n"] = features[0].flatten(1).numpy()  # (1, c, h, w) -> (c, h w)
+        return Look(tuple(moments), columns)
+
+    def score(
+        self, contender: str, pair: str, content: Image, style: Image, result: Image, seconds: float | None
+    ) -> Score:
+        """Judge a result; the content is scaled to its size, content and style are remembered by the name of the pair.
+
+        Raises:
+            InputError: the result has another shape than the content.
+        """
+        content = content.scaled_to(max(result.height, result.width))
+        if (content.height, content.width) != (result.height, result.width):
+            raise InputError(
+                f"the result of {pair} in {contender} is {result.width}×{result.height}, its content "
+                f"{content.width}×{content.height}; results need the shape of their content"
+            )
+        seen = self.look(result)
+        if pair not in self._styles:
+            self._styles[pair] = self.look(style).moments
+        key = (pair, content.height, content.width)
+        if key not in self._contents:
+            self._contents[key] = self.look(content).columns.astype(np.float16)
+        judged = list(zip(seen.moments, self._styles[pair], strict=True))
+        covariance = tuple(covariance_distance(*both) for both in judged)
+        mean = tuple(mean_distance(*both) for both in judged)
+        return Score(
+            contender=contender,
+            pair=pair,
+            ssim=ssim(luma(result.pixels), luma(content.pixels)),
+            edge_ssim=edge_ssim(result.pixels, content.pixels),
+            gram=tuple(gram_distance(*both) for both in judged),
+            covariance=covariance,
+            mean=mean,
+            style=float(np.mean(covariance + mean)),
+            content=content_distance(seen.columns, self._contents[key].astype(np.float32)),
+            seconds=seconds,
+        )

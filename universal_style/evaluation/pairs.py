@@ -1,0 +1,46 @@
+"""A folder of pairs: contents and styles of the same names, with masks or without."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from universal_style.errors import InputError
+
+FOLDERS = ("content", "style", "content_seg", "style_seg")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Files of one pair; masks are None where the folder has none."""
+
+    name: str
+    content: Path
+    style: Path
+    content_mask: Path | None
+    style_mask: Path | None
+
+
+def pairs_in(folder: Path) -> list[Pair]:
+    """Match the pictures of content/, style/, content_seg/ and style_seg/ by their names without suffix.
+
+    Raises:
+        InputError: content/ or style/ is missing, or no name occurs in both.
+    """
+    files: dict[str, dict[str, Path]] = {}
+    for part in FOLDERS:
+        place = folder / part
+        files[part] = {path.stem: path for path in sorted(place.iterdir())} if place.is_dir() else {}
+    names = sorted(files["content"].keys() & files["style"].keys())
+    if not names:
+        raise InputError(f"{folder} holds no pairs; it needs content/ and style/ with pictures of the same names")
+    return [
+        Pair(
+            name,
+            files["content"][name],
+            files["style"][name],
+            files["content_seg"].get(name) if name in files["style_seg"] else None,
+            files["style_seg"].get(name) if name in files["content_seg"] else None,
+        )
+        for name in names
+    ]

@@ -1,0 +1,94 @@
+"""Every contender through all pairs, each method in a process of its own, its results judged as they come."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+from threading import Thread
+
+from universal_style.contenders import Contender
+from universal_style.devices import keep_freed_memory, peak_memory
+from universal_style.evaluation.judge import Judge, Score
+from universal_style.evaluation.pairs import Pair
+from universal_style.evaluation.summary import Summary, summary_of
+from universal_style.images import Image
+from universal_style.stylizer import Stylizer
+
+
+def evaluate(
+    contenders: Sequence[Contender], pairs: Sequence[Pair], output: Path, device: str = "auto", dtype: str = "auto"
+) -> Iterator[Score | Summary]:
+    """Make or read every result and judge it; after each contender comes its summary.
+
+    Results are written to `output`/results/NAME/PAIR.png. Each method runs in a process of its own, so that its peak
+    memory is its own.
+    """
+    judge = Judge()
+    for contender in contenders:
+        scores: list[Score] = []
+        peak: int | None = None
+        for pair, path, seconds, used in _results(contender, pairs, output, device, dtype):
+            content, style, result = (Image.of(file) for file in (pair.content, pair.style, path))
+            score = judge.score(contender.name, pair.name, content, style, result, seconds)
+            scores.append(score)
+            peak = used
+            yield score
+        if scores:
+            yield summary_of(scores, peak)
+
+
+def _results(
+    contender: Contender, pairs: Sequence[Pair], output: Path, device: str, dtype: str
+) -> Iterator[tuple[Pair, Path, float | None, int | None]]:
+    if contender.results is not None:
+        there = {path.stem: path for path in sorted(contender.results.iterdir())}
+        for pair in pairs:
+            if pair.name in there:
+                yield pair, there[pair.name], None, None
+        return
+    place = output / "results" / contender.slug
+    place.mkdir(parents=True, exist_ok=True)
+    with ProcessPoolExecutor(1, get_context("spawn"), _prepare, (contender, device, dtype)) as pool:
+        for pair in pairs:
+            path = place / f"{pair.name}.png"
+            seconds, peak = pool.submit(_transfer, contender, pair, path).result()
+            yield pair, path, seconds, peak
+
+
+_STYLIZER: list[Stylizer] = []
+"""The networks of a worker process, which serves one contender."""
+
+
+def _prepare(contender: Contender, device: str, dtype: str) -> None:
+    Thread(target=_leave_with_parent, daemon=True).start()
+    keep_freed_memory()
+    _STYLIZER.append(Stylizer(contender.method, device=device, dtype=dtype, decoders=contender.decoders))
+
+
+def _leave_with_parent() -> None:
+    """End this process when the one that began it is gone, however it went."""
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _transfer(contender: Contender, pair: Pair, path: Path) -> tuple[float, int]:
+    (stylizer,) = _STYLIZER
+    masked = contender.masks and pair.content_mask is not None
+    started = time.perf_counter()
+    result, _ = stylizer.run(
+        pair.content,
+        pair.style,
+        content_mask=pair.content_mask if masked else None,
+        style_masks=[pair.style_mask] if masked else (),
+        **contender.options,
+    )
+    seconds = time.perf_counter() - started
+    result.write(path)
+    peaks = peak_memory(stylizer.backend.device)
+    return seconds, peaks.get("device", peaks["process"])
