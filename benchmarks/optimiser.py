@@ -13,15 +13,14 @@ import statistics
 from datetime import date
 from pathlib import Path
 
-import matplotlib as mpl
 import torch
-from matplotlib.figure import Figure
 
 from universal_style.comparison import Pair, compare, ratios
 from universal_style.contenders import Contender
 from universal_style.devices import keep_freed_memory
 from universal_style.folders import pictures_in
 from universal_style.images import Image
+from universal_style.plots import plot
 from universal_style.sheets import captioned, sheet
 
 QUICK = ("wct", "photo-wct", "wct2")
@@ -41,8 +40,7 @@ def table(times):
 
 
 def draw(path, runs, slow):
-    with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=(7.5, 4.8), layout="constrained")
+    with plot(path, 7.5, 4.8) as figure:
         axes = figure.add_subplot()
         for entries in runs:
             for entry in entries:
@@ -58,7 +56,6 @@ def draw(path, runs, slow):
         axes.set(xscale="log", yscale="log", xlabel="seconds, networks loaded", ylabel="style loss")
         axes.grid(alpha=0.25)
         axes.legend(frameon=False)
-        figure.savefig(path, dpi=110)
 
 
 def main():

@@ -9,15 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import torch
-from matplotlib.figure import Figure
 
-from universal_style.atomic import replacing
 from universal_style.contenders import Contender
 from universal_style.errors import OptionError
 from universal_style.images import Image, Source
 from universal_style.methods.descent import Descent, Phase
+from universal_style.plots import plot
 from universal_style.report import Progress, silent
 from universal_style.sheets import captioned, sheet, white
 from universal_style.stylizer import Stylizer
@@ -173,8 +171,7 @@ def contact_sheet(pair: Pair, entries: Sequence[Entry]) -> Image:
 
 def draw_losses(path: Path, entries: Sequence[Entry]) -> None:
     """Draw style and content loss against seconds: a curve per optimiser, a point per other method, as a PNG."""
-    with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=(11, 4.8), layout="constrained")
+    with plot(path, 11, 4.8) as figure:
         for axes, loss in zip(figure.subplots(1, 2), ("style", "content"), strict=True):
             for number, entry in enumerate(entries):
                 colour = f"C{number % 10}"
@@ -190,8 +187,6 @@ def draw_losses(path: Path, entries: Sequence[Entry]) -> None:
             axes.set(yscale="log" if loss == "style" else "linear")
             axes.grid(alpha=0.25)
         axes.legend(frameon=False)
-        with replacing(path) as temporary:
-            figure.savefig(temporary, dpi=110, format="png")
 
 
 __all__ = ["USUAL", "Entry", "Pair", "Point", "as_json", "compare", "contact_sheet", "draw_losses", "ratios"]

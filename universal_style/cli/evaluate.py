@@ -30,18 +30,11 @@ def evaluate(
     running: Running,
 ) -> None:
     """Judge methods over a folder of pairs: structure kept, style reached, seconds, memory."""
-    with extra("training"):
-        import matplotlib  # noqa: F401 (asked for before hours of work, not after)
     from universal_style.contenders import Contender
-    from universal_style.evaluation import (
-        Score,
-        Summary,
-        as_json,
-        as_table,
-        draw_scatter,
-        pairs_in,
-    )
-    from universal_style.evaluation import evaluate as judged
+
+    with extra("plots"):
+        from universal_style.evaluation import Score, Summary, as_json, as_table, draw_scatter, pairs_in
+        from universal_style.evaluation import evaluate as judged
     from universal_style.images import make_folder
 
     chosen = [Contender.of(text) for text in contenders or ("wct", "photo-wct", "wct2")]

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from universal_style.atomic import replacing
 from universal_style.evaluation.judge import Score
+from universal_style.plots import plot
 
 
 @dataclass(frozen=True)
@@ -84,11 +84,7 @@ def as_table(summaries: Sequence[Summary]) -> str:
 
 def draw_scatter(path: Path, scores: Sequence[Score], summaries: Sequence[Summary]) -> None:
     """Draw structure kept against style reached, a dot per pair and a large one per contender, as a PNG."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=(8, 5.5), layout="constrained")
+    with plot(path, 8, 5.5) as figure:
         axes = figure.add_subplot()
         for number, summary in enumerate(summaries):
             own = [score for score in scores if score.contender == summary.contender]
@@ -103,5 +99,3 @@ def draw_scatter(path: Path, scores: Sequence[Score], summaries: Sequence[Summar
         axes.set_ylabel("structure kept (SSIM of Sobel edges): more is better")
         axes.grid(alpha=0.25)
         axes.legend(frameon=False)
-        with replacing(path) as temporary:
-            figure.savefig(temporary, dpi=110, format="png")

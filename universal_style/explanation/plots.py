@@ -2,39 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.figure import Figure
 
-from universal_style.atomic import replacing
 from universal_style.explanation.facts import Spectrum
+from universal_style.plots import plot
 from universal_style.transforms import RELATIVE_CUTOFF
 
 COLUMNS = 4
+FONT, DPI = 9, 100
 FLOOR = 1e-7
 """Share of a spectrum's largest eigenvalue under which it is not drawn."""
 COLOURS = {"content": "#0072b2", "result": "#d55e00"}
 STYLES = ("#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 
 
-@contextmanager
-def _drawing(path: Path, width: float, height: float) -> Iterator[Figure]:
-    with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        yield figure
-        with replacing(path) as temporary:
-            figure.savefig(temporary, dpi=100, format="png")
-
-
 def draw_spectra(path: Path, sites: Mapping[str, Mapping[str, Spectrum]]) -> None:
     """Draw the eigenvalues of content, styles and result, a panel per site, on logarithmic scales."""
     columns = min(COLUMNS, len(sites))
     rows = -(-len(sites) // columns)
-    with _drawing(path, 3.1 * columns, 2.7 * rows) as figure:
+    with plot(path, 3.1 * columns, 2.7 * rows, font=FONT, dpi=DPI) as figure:
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes, (site, curves) in zip(panels, sites.items(), strict=False):
             most = max(float(values[0]) for values in curves.values())
@@ -58,7 +48,7 @@ def draw_spectra(path: Path, sites: Mapping[str, Mapping[str, Spectrum]]) -> Non
 def draw_distances(path: Path, distances: Mapping[str, Mapping[str, float]]) -> None:
     """Draw how far the picture is from the style after each step, a line per site."""
     steps = list(distances)
-    with _drawing(path, 8, 3.6) as figure:
+    with plot(path, 8, 3.6, font=FONT, dpi=DPI) as figure:
         axes = figure.subplots()
         sites = list(distances[steps[0]])
         for site, colour in zip(sites, mpl.colormaps["turbo"](np.linspace(0.05, 0.95, len(sites))), strict=True):

@@ -6,9 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib as mpl
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from universal_style.atomic import replacing
@@ -16,6 +14,7 @@ from universal_style.networks.checkpoints import SCALE, decoder_name, load_decod
 from universal_style.networks.decoder import Decoder
 from universal_style.networks.pooling import Pooling
 from universal_style.networks.vgg import Encoder
+from universal_style.plots import plot
 from universal_style.training.loop import Recipe, TrainingState, mean_psnr
 from universal_style.training.rounding import rounded
 
@@ -96,8 +95,7 @@ def export_decoder(
 
 def draw_curves(path: Path, curves: Mapping[str, Sequence[tuple[int, float, float]]]) -> None:
     """Draw held-out PSNR over steps, one line per decoder, as a PNG."""
-    with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=(8, 4.5), layout="constrained")
+    with plot(path, 8, 4.5) as figure:
         axes = figure.add_subplot()
         for name, curve in sorted(curves.items()):
             steps, values = [point[0] for point in curve], [point[2] for point in curve]
@@ -106,8 +104,6 @@ def draw_curves(path: Path, curves: Mapping[str, Sequence[tuple[int, float, floa
         axes.set_ylabel("held-out PSNR, dB")
         axes.grid(alpha=0.25)
         axes.legend(frameon=False, loc="lower right")
-        with replacing(path) as temporary:
-            figure.savefig(temporary, dpi=110, format="png")
 
 
 def write_card(path: Path, exported: Exported, recipe: Recipe, state: TrainingState, facts: Mapping[str, str]) -> None:

@@ -9,9 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -26,6 +24,7 @@ from universal_style.networks.feed_forward import TransformNet, save_net
 from universal_style.networks.layers import Layers
 from universal_style.networks.pooling import NearestPooling
 from universal_style.networks.stage import Site
+from universal_style.plots import plot
 from universal_style.ranges import at_least
 from universal_style.reference.losses import ContentTerm, Energy, GramAim, RegionWeights, StyleTerm, squared_norm
 from universal_style.styles import Style, scaled_style
@@ -261,8 +260,7 @@ def _load(
 
 def draw_losses(path: Path, curve: Sequence[Mapping[str, float]]) -> None:
     """Draw the held-out losses against the steps as a PNG."""
-    with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=(7, 4), layout="constrained")
+    with plot(path, 7, 4) as figure:
         axes = figure.add_subplot()
         for name in [key for key in curve[-1] if key != "step"]:
             axes.plot([point["step"] for point in curve], [point[name] for point in curve], label=name)
@@ -271,5 +269,3 @@ def draw_losses(path: Path, curve: Sequence[Mapping[str, float]]) -> None:
         axes.set_yscale("log")
         axes.grid(alpha=0.25)
         axes.legend(frameon=False)
-        with replacing(path) as temporary:
-            figure.savefig(temporary, dpi=110, format="png")
