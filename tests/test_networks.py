@@ -8,7 +8,7 @@ import torch
 from pin_features import FILE, pinned_picture, summary
 
 from universal_style.errors import CheckpointError
-from universal_style.methods.closed_form import Progressive
+from universal_style.methods.stages import Progressive
 from universal_style.networks import convert
 from universal_style.networks.checkpoints import (
     bundled_folder,
