@@ -1,5 +1,7 @@
 """Shapes in signatures are checked while the tests run; what is slow to make is made once."""
 
+import sys
+
 import pytest
 from jaxtyping import install_import_hook
 
@@ -9,6 +11,7 @@ import numpy as np
 import torch
 from PIL import Image as Pillow
 
+from universal_style import cli
 from universal_style.demo import PICTURES
 from universal_style.stylizer import Stylizer
 
@@ -39,6 +42,19 @@ def web():
 
     with serving(Worker("cpu", "float32"), Limits(megapixels=0.05, megabytes=16, queue=4), port=0) as server:
         yield server
+
+
+@pytest.fixture
+def command_line(monkeypatch, capfd):
+    """Run the command line; give its exit code, and what it wrote on standard output and error."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["universal-style", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        return end.value.code, capfd.readouterr()
+
+    return call
 
 
 @pytest.fixture

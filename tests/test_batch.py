@@ -24,17 +24,15 @@ COMMON = ("--levels", "1", "--device", "cpu", "--dtype", "float32", "--style-siz
 
 
 @pytest.fixture
-def run(monkeypatch, tmp_path, capfd):
+def run(monkeypatch, tmp_path, command_line):
     """Run `batch` in an empty folder; give its exit code, what it wrote on standard error, and its summary."""
     monkeypatch.chdir(tmp_path)
 
     def call(*arguments, command="batch", common=COMMON):
         own = ("--json", "summary.json") if command == "batch" else ()
-        monkeypatch.setattr(sys, "argv", ["universal-style", command, *map(str, arguments), *common, *own])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
+        code, output = command_line(command, *arguments, *common, *own)
         summary = Path("summary.json")
-        return end.value.code, capfd.readouterr().err, json.loads(summary.read_text()) if summary.exists() else {}
+        return code, output.err, json.loads(summary.read_text()) if summary.exists() else {}
 
     return call
 
@@ -284,16 +282,13 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_what_is_wrong_with_all_jobs_ends_with_one_line(folders, case, monkeypatch, capfd):
+def test_what_is_wrong_with_all_jobs_ends_with_one_line(folders, case, monkeypatch, command_line):
     monkeypatch.chdir(folders)
     (folders / "void").mkdir()
     arguments, expected, message = BAD[case]
-    monkeypatch.setattr(sys, "argv", ["universal-style", "batch", *arguments, "--levels", "1", "--device", "cpu"])
-    with pytest.raises(SystemExit) as end:
-        cli.main()
-    error = capfd.readouterr().err
-    assert (end.value.code, error.count("\n")) == (expected, 1)
-    assert message in error
+    code, output = command_line("batch", *arguments, "--levels", "1", "--device", "cpu")
+    assert (code, output.err.count("\n")) == (expected, 1)
+    assert message in output.err
     assert not results("out")
 
 

@@ -1,9 +1,11 @@
 import json
+import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,17 +17,10 @@ from universal_style.networks.checkpoints import bundled_folder
 
 
 @pytest.fixture
-def run(monkeypatch, tmp_path, capfd):
-    """Run the command line in an empty folder; give its exit code and what it wrote on standard error."""
+def run(monkeypatch, tmp_path, command_line):
+    """Run the command line in an empty folder."""
     monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["universal-style", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        return end.value.code, capfd.readouterr()
-
-    return call
+    return command_line
 
 
 @pytest.fixture
@@ -194,7 +189,8 @@ def test_an_interruption_is_one_line(pictures):
     asked = ["transfer", "cat.png", "ducks.jpg", "-o", "out.png", "-m", "gatys", "--iterations", "1000000"]
     seen = ["--size", "32", "--style-size", "32", "--preview", "look.png", "--preview-every", "1", "--device", "cpu"]
     command = [sys.executable, "-c", INTERRUPTIBLE, *asked, *seen]
-    with subprocess.Popen(command, cwd=pictures, stderr=subprocess.PIPE, text=True) as process:
+    environment = os.environ | {"PYTHONPATH": str(Path(cli.__file__).parents[2])}
+    with subprocess.Popen(command, cwd=pictures, env=environment, stderr=subprocess.PIPE, text=True) as process:
         while process.poll() is None and not (pictures / "look.png").exists():
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)

@@ -7,7 +7,6 @@ import pytest
 import torch
 from PIL import Image as Pillow
 
-from universal_style import cli
 from universal_style.explanation import Explainer, explanation_of, write_explanation
 from universal_style.explanation.page import tinted
 from universal_style.images import Image
@@ -115,16 +114,14 @@ def test_regions_are_tinted(cat):
 
 
 @pytest.fixture
-def run(monkeypatch, tmp_path, capfd, cat, ducks):
+def run(monkeypatch, tmp_path, command_line, cat, ducks):
     monkeypatch.chdir(tmp_path)
     cat.save("cat.png")
     ducks.save("ducks.png")
 
     def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["universal-style", "transfer", "cat.png", "ducks.png", *arguments])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        return end.value.code, capfd.readouterr().err
+        code, output = command_line("transfer", "cat.png", "ducks.png", *arguments)
+        return code, output.err
 
     return call
 

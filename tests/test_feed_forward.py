@@ -1,5 +1,4 @@
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -7,7 +6,6 @@ import torch
 from PIL import Image as Pillow
 from safetensors.torch import load_file, save_file
 
-from universal_style import cli
 from universal_style.demo import PICTURES
 from universal_style.errors import CheckpointError, OptionError
 from universal_style.networks.checkpoints import bundled_folder
@@ -157,15 +155,13 @@ def test_a_state_of_another_style_or_a_damaged_one_is_refused(trained, photos, t
         next(train_feed_forward(plan(photos, output)))
 
 
-def test_the_command_line(photos, tmp_path, monkeypatch, capfd, cat):
+def test_the_command_line(photos, tmp_path, monkeypatch, command_line, cat):
     monkeypatch.chdir(tmp_path)
     cat.save("cat.png")
 
     def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["universal-style", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        return end.value.code, capfd.readouterr().err
+        code, output = command_line(*arguments)
+        return code, output.err
 
     style = PICTURES / "morisot-hollyhocks-1884.jpg"
     code, told = call(

@@ -1,14 +1,12 @@
 import json
 import shutil
 import subprocess
-import sys
 
 import numpy as np
 import pytest
 from PIL import Image as Pillow
 from PIL import ImageFilter
 
-from universal_style import cli
 from universal_style.errors import InputError, OptionError
 from universal_style.images import Image
 from universal_style.lut import Lut, check_lut, identity, interpolation
@@ -95,16 +93,14 @@ def test_another_suffix_is_refused(tmp_path):
         check_lut(tmp_path / "grade.txt")
 
 
-def test_the_command_line_writes_it(tmp_path, monkeypatch, capfd, cat, ducks):
+def test_the_command_line_writes_it(tmp_path, monkeypatch, command_line, cat, ducks):
     monkeypatch.chdir(tmp_path)
     cat.save("cat.png")
     ducks.save("ducks.png")
     command = ["transfer", "cat.png", "ducks.png", "-o", "out.png", "-m", "wct2", "--lut", "look.cube"]
-    monkeypatch.setattr(sys, "argv", ["universal-style", *command, "--size", "96", "--json", "report.json"])
-    with pytest.raises(SystemExit) as end:
-        cli.main()
-    assert end.value.code == 0
-    assert "look.cube  mean error" in capfd.readouterr().err
+    code, output = command_line(*command, "--size", "96", "--json", "report.json")
+    assert code == 0
+    assert "look.cube  mean error" in output.err
     size, rows = read_cube(tmp_path / "look.cube")
     assert (size, len(rows)) == (33, 33**3)
     facts = json.loads((tmp_path / "report.json").read_text())["lut"]

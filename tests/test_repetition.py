@@ -1,7 +1,6 @@
 """Every option of `transfer` goes through its report and back, to the same picture bit for bit."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -87,13 +86,6 @@ def _networks(folder, request, monkeypatch, stylizer):
         monkeypatch.setattr("torchvision.models.vgg19", lambda **_: network)
 
 
-def run(monkeypatch, *arguments):
-    monkeypatch.setattr(sys, "argv", ["universal-style", *arguments])
-    with pytest.raises(SystemExit) as end:
-        cli.main()
-    return end.value.code
-
-
 def test_the_table_has_every_option():
     options = {name: option for option in transfer_command().params for name in option.opts}
     used = {options[word].name for case in CASES.values() for word in case.split() if word.startswith("-")}
@@ -103,8 +95,9 @@ def test_the_table_has_every_option():
 
 @pytest.mark.usefixtures("_networks")
 @pytest.mark.parametrize("case", CASES)
-def test_an_option_goes_through_the_report(folder, monkeypatch, case):
-    assert run(monkeypatch, "transfer", *CASES[case].split(), "-o", "one.png", "--json", "report.json", "-q") == 0
+def test_an_option_goes_through_the_report(folder, command_line, case):
+    code, _ = command_line("transfer", *CASES[case].split(), "-o", "one.png", "--json", "report.json", "-q")
+    assert code == 0
     told = json.loads((folder / "report.json").read_text())
     again, report = Stylizer(**told["stylizer"]).run(
         told["content"],
@@ -130,16 +123,16 @@ def test_weights_of_styles_sum_to_one_and_stay(stylizer, cat, ducks, weights):
     assert again.options["style_weights"] == report.options["style_weights"]
 
 
-def test_the_command_repeats_a_report(folder, monkeypatch, capfd):
+def test_the_command_repeats_a_report(folder, command_line):
     asked = "transfer cat.png ducks.png -o one.png --levels 1 --alpha 0.4 --json report.json"
-    assert run(monkeypatch, *asked.split()) == 0
+    assert command_line(*asked.split())[0] == 0
     told = json.loads((folder / "report.json").read_text())
     told["versions"]["torch"] = "1.0"
     (folder / "report.json").write_text(json.dumps(told))
-    capfd.readouterr()
-    assert run(monkeypatch, "repeat", "report.json", "-o", "two.png") == 0
+    code, output = command_line("repeat", "report.json", "-o", "two.png")
+    assert code == 0
     assert np.array_equal(Image.of("one.png").pixels, Image.of("two.png").pixels)
-    assert ", was 1.0\n" in capfd.readouterr().err
+    assert ", was 1.0\n" in output.err
 
 
 def test_a_picture_in_memory_cannot_be_found_again(stylizer, cat, ducks, tmp_path):

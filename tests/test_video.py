@@ -439,27 +439,20 @@ def test_options_that_videos_have_not(stylizer, film, style, tmp_path):
 # the command line
 
 
-def command(capsys, monkeypatch, *arguments):
-    monkeypatch.setattr(sys, "argv", ["universal-style", "video", *map(str, arguments)])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    return ended.value.code, capsys.readouterr().err
-
-
-def test_the_command(capsys, monkeypatch, film, style, tmp_path):
+def test_the_command(command_line, film, style, tmp_path):
     report = tmp_path / "report.json"
-    code, said = command(
-        capsys, monkeypatch, film, style, "-o", tmp_path / "out.mp4", "--levels", "1", "--json", report, "--size", "32"
+    code, output = command_line(
+        "video", film, style, "-o", tmp_path / "out.mp4", "--levels", "1", "--json", report, "--size", "32"
     )
     assert code == 0
-    assert "12 frames" in said
+    assert "12 frames" in output.err
     facts = json.loads(report.read_text())
     assert (facts["frames"], facts["cuts"], facts["transfer"]["size"]) == (12, [], [24, 32])
     assert (facts["stored"]["codec"], facts["stored"]["pixel_format"]) == ("h264", "yuv420p")
 
 
-def test_optimisers_are_refused_in_one_line(capsys, monkeypatch, film, style, tmp_path):
-    code, said = command(capsys, monkeypatch, film, style, "-o", tmp_path / "out.mp4", "-m", "gatys")
+def test_optimisers_are_refused_in_one_line(command_line, film, style, tmp_path):
+    code, output = command_line("video", film, style, "-o", tmp_path / "out.mp4", "-m", "gatys")
     assert code == 2
-    assert said.count("\n") == 1
-    assert "method gatys descends anew for every frame" in said
+    assert output.err.count("\n") == 1
+    assert "method gatys descends anew for every frame" in output.err

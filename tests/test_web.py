@@ -389,23 +389,18 @@ def test_limits(tmp_path, cat):
     assert without_paths("/tmp/a b/x.png is\nbad at 3/4 of /var/y.png") == "a b/x.png is bad at 3/4 of y.png"
 
 
-def test_serve_refuses_wrong_usage(monkeypatch, capfd, tmp_path):
-    from universal_style import cli
-
+def test_serve_refuses_wrong_usage(command_line, tmp_path):
     for arguments, code, message in (
         (["--most-megapixels", "0"], 2, "most-megapixels 0 is out of range"),
         (["--presets", str(tmp_path)], 1, "no style in"),
         (["--host", "192.0.2.1"], 2, "cannot be listened at"),
     ):
-        monkeypatch.setattr(sys, "argv", ["universal-style", "serve", *arguments, "--port", "0"])
         handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
-            with pytest.raises(SystemExit) as end:
-                cli.main()
+            ended, output = command_line("serve", *arguments, "--port", "0")
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
-        error = capfd.readouterr().err
-        assert end.value.code == code
-        assert message in error
-        assert error.count("\n") == 1
+        assert ended == code
+        assert message in output.err
+        assert output.err.count("\n") == 1
