@@ -126,8 +126,8 @@ class IndexPooling:
 
     def up(self, features: Float[Tensor, "n c h w"], kept: Kept) -> Float[Tensor, "n c g v"]:
         (where,) = kept
-        spread = doubled(features)
-        return torch.where(where, spread, spread / 2)
+        shares = where.view(torch.uint8) + 1  # halves of the maximum: a product is quicker than a choice, and as exact
+        return doubled(features / 2).mul_(shares)
 
     def up_and_convolve(
         self, features: Float[Tensor, "n c h w"], kept: Kept, layer: ReflectionConvolution
