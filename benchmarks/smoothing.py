@@ -1,40 +1,31 @@
-"""Smoothing against size: seconds, iterations, residual, peak memory and the slope of time, each in its own process.
+"""Smoothing against size: seconds, iterations, residual, peak memory and the slope of time.
 
-    python benchmarks/smoothing.py CONTENT RESULT [--megapixels 0.25 1 4 12] [--json RESULT.json]
+    python benchmarks/smoothing.py --content CONTENT --result RESULT [--megapixels 0.25 1 4 12] [-o RESULT.json]
 
-CONTENT is the guide, RESULT what is smoothed; both are scaled to each size.
+The content is the guide, the result what is smoothed; both are scaled and cut to each size.
 """
 
-import argparse
-import json
-import math
-import subprocess
-import sys
+import tempfile
 import time
 from pathlib import Path
 
+import measuring
+from measuring import MIB
 
-def child(content, result, megapixels, kind):
-    """Measure one size and print it as JSON."""
+
+def measure(kind, content, result):
+    """Smooth one picture."""
     import torch
 
-    from universal_style.devices import keep_freed_memory, peak_memory
     from universal_style.images import Image
     from universal_style.smoothing import smoothing_named
     from universal_style.smoothing.affinity import Affinity
     from universal_style.smoothing.closed_form import solve
 
-    keep_freed_memory()
-    guide = Image.of(content)
-    long_side = round(math.sqrt(megapixels * 1e6 / (guide.height * guide.width)) * max(guide.height, guide.width))
-    guide = guide.scaled_to(long_side)
-    planes = guide.tensor()[0].contiguous()
-    wanted = torch.nn.functional.interpolate(Image.of(result).tensor(), planes.shape[1:], mode="bilinear")[
-        0
-    ].contiguous()
-    del guide
-    before = peak_memory(torch.device("cpu"))["process"]
+    planes, wanted = (Image.of(path).tensor()[0].contiguous() for path in (content, result))
     smoothing = smoothing_named(kind)
+    before = measuring.held_bytes()
+    measuring.forget_peak()
     started = time.perf_counter()
     facts = {}
     with torch.no_grad():
@@ -46,45 +37,32 @@ def child(content, result, megapixels, kind):
             facts |= {"iterations": solution.iterations, "residual": float(f"{solution.residual:.3g}")}
         else:
             smoothing(wanted[None], planes[None])
-    facts["seconds"] = round(time.perf_counter() - started, 2)
-    peak = peak_memory(torch.device("cpu"))["process"]
-    facts |= {
-        "megapixels": round(planes.shape[1] * planes.shape[2] / 1e6, 3),
-        "size": list(planes.shape[1:]),
-        "peak_mib": round(peak / 2**20),
-        "peak_above_start_mib": round((peak - before) / 2**20),
-        "threads": torch.get_num_threads(),
-    }
-    print(json.dumps(facts))
+    facts["seconds"] = round(time.perf_counter() - started, 3)
+    peak = measuring.peak_bytes()
+    return facts | {"peak_mib": round(peak / MIB), "grown_mib": round((peak - before) / MIB)}
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("content", type=Path)
-    parser.add_argument("result", type=Path)
+    parser = measuring.parser_of(__doc__)
+    parser.add_argument("--result", type=Path, default=measuring.STYLE, help="what is smoothed")
     parser.add_argument("--megapixels", type=float, nargs="+", default=[0.25, 1.0, 4.0, 12.0])
     parser.add_argument("--kinds", nargs="+", default=["closed-form", "guided"])
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.child:
-        megapixels, kind = options.child
-        child(options.content, options.result, float(megapixels), kind)
-        return
-    table = {}
-    for kind in options.kinds:
-        rows = table[kind] = []
-        for megapixels in options.megapixels:
-            command = [sys.executable, __file__, options.content, options.result, "--child", megapixels, kind]
-            answer = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
-            rows.append(json.loads(answer.stdout.splitlines()[-1]))
-            print(kind, json.dumps(rows[-1]), flush=True)
-        if len(rows) > 1:
-            first, last = rows[0], rows[-1]
-            slope = math.log(last["seconds"] / first["seconds"]) / math.log(last["megapixels"] / first["megapixels"])
-            print(f"{kind}: time grows as pixels to the power {slope:.2f}")
-    if options.json:
-        options.json.write_text(json.dumps(table, indent=2) + "\n")
+    began = measuring.machine(options)
+    groups = {kind: [] for kind in options.kinds}
+    with tempfile.TemporaryDirectory() as name:
+        for kind, rows in groups.items():
+            for megapixels in options.megapixels:
+                size = measuring.size_with(megapixels)
+                pair = [measuring.fitted(path, size, Path(name)) for path in (options.content, options.result)]
+                facts = {"kind": kind, "megapixels": megapixels, "size": measuring.named(size)}
+                rows.append(facts | measuring.apart(options, measure, kind, *pair))
+                print(*rows[-1].values(), flush=True)
+    print(measuring.table([row for rows in groups.values() for row in rows]))
+    powers = {kind: measuring.power(rows) for kind, rows in groups.items() if len(rows) > 1}
+    for kind, power in powers.items():
+        print(f"{kind}: time grows as pixels to the power {power}")
+    measuring.write(options.output, began, {**groups, "powers": powers})
 
 
 if __name__ == "__main__":

@@ -1,0 +1,109 @@
+"""Peak memory of a walk by stage, precision and size, against what the windows are chosen by.
+
+    python benchmarks/memory.py [--methods wct wct2 wct2-sum photo-wct] [--megapixels 1 2 4] -o RESULT.json
+
+Each walk is taken in a fresh process: it loads the networks, observes a tiny style, and then carries a picture through
+one stage. `bytes_per_pixel` is what the process grew by meanwhile, over the pixels walked over; `base_mib` is what it
+held before. FOOTPRINTS and BASE_BYTES of universal_style/drivers/bounds.py must not be lower.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+
+import measuring
+from measuring import MIB, Row, Size
+
+TINY = (64, 64)
+"""Size of the style, so that what observing it leaves in the process hides nothing of the walk."""
+STAGES = {
+    "wct": [{"levels": [level]} for level in (5, 4, 3, 2, 1)],
+    "photo-wct": [{"levels": [level]} for level in (4, 3, 2, 1)],
+    "wct2": [{}, {"sites": ["encoder", "skip", "decoder"]}],
+    "wct2-sum": [{}, {"sites": ["encoder", "skip", "decoder"]}],
+}
+"""Options of each method that make one stage each."""
+
+
+def walk(method: str, options: dict, dtype: str, size: Size, picture: Path) -> Row:
+    """Carry a picture of a size through a method's only stage."""
+    import torch
+
+    from universal_style.drivers.bounds import footprint
+    from universal_style.drivers.whole import carry
+    from universal_style.regions import LabelMap
+
+    fitted, _ = measuring.ready(method, dtype, picture, picture, **options)
+    (stage,) = fitted.stages
+    pixels = torch.rand(1, 3, *size).contiguous(memory_format=torch.channels_last)
+    before = measuring.held_bytes()
+    measuring.forget_peak()
+    carry(stage, pixels, fitted.fit, LabelMap.uniform(*size))
+    grown = measuring.peak_bytes() - before
+    walked = [-(-side // stage.stride) * stage.stride for side in size]
+    return {
+        "pooling": stage.pooling.name,
+        "stage": f"relu{stage.decoder.level}_1",
+        "sites": len(stage.sites),
+        "dtype": str(stage.dtype).removeprefix("torch."),
+        "size": measuring.named(size),
+        "grown_mib": round(grown / MIB),
+        "bytes_per_pixel": round(grown / (walked[0] * walked[1])),
+        "footprint": footprint(stage),
+    }
+
+
+def base(method: str, dtype: str, picture: Path) -> Row:
+    """Load the command line and all networks of a method, and say what the process holds."""
+    import universal_style.cli  # noqa: F401 - its modules are held too
+    from universal_style.drivers.bounds import BASE_BYTES
+
+    fitted, _ = measuring.ready(method, dtype, picture, picture, **measuring.WIDEST.get(method, {}))
+    precision = str(fitted.stages[0].dtype).removeprefix("torch.")
+    facts = {"method": method, "dtype": precision, "base_mib": round(measuring.held_bytes() / MIB)}
+    return facts | {"peak_so_far_mib": round(measuring.peak_bytes() / MIB), "BASE_BYTES_mib": round(BASE_BYTES / MIB)}
+
+
+def main():
+    parser = measuring.parser_of(__doc__)
+    parser.add_argument("--methods", nargs="+", default=list(STAGES), choices=STAGES)
+    parser.add_argument("--dtypes", nargs="+", default=["auto", "float32"])
+    parser.add_argument("--megapixels", type=float, nargs="+", default=[0.25, 1.0, 2.0])
+    parser.add_argument("--plot", type=Path, help="memory against size, a PNG")
+    options = parser.parse_args()
+    began = measuring.machine(options)
+    walks, bases = [], []
+    with tempfile.TemporaryDirectory() as name:
+        picture = measuring.fitted(options.style, TINY, Path(name))
+        for method in options.methods:
+            for dtype in options.dtypes:
+                bases.append(measuring.apart(options, base, method, dtype, picture))
+                for stage in STAGES[method]:
+                    for megapixels in options.megapixels:
+                        arguments = method, stage, dtype, measuring.size_with(megapixels), picture
+                        row = measuring.apart(options, walk, *arguments) | {"megapixels": megapixels}
+                        walks.append(row)
+                        print(*row.values(), flush=True)
+    print(measuring.table(walks), measuring.table(bases), sep="\n\n", end="\n\n")
+    largest: defaultdict[tuple[str, str], int] = defaultdict(int)
+    for row in walks:
+        if row["megapixels"] == max(options.megapixels):
+            key = row["pooling"], row["dtype"]
+            largest[key] = max(largest[key], row["bytes_per_pixel"])
+    known = {(row["pooling"], row["dtype"]): row["footprint"] for row in walks}
+    found = [
+        {"pooling": key[0], "dtype": key[1], "measured": most, "footprint": known[key], "holds": most <= known[key]}
+        for key, most in largest.items()
+    ]
+    print(measuring.table(found))
+    groups: defaultdict[str, list[Row]] = defaultdict(list)
+    for row in walks:
+        groups[f"{row['pooling']} {row['stage']}, {row['sites']} sites, {row['dtype']}"].append(row)
+    measuring.curves(options.plot, groups, {"grown_mib": "growth of the process, MiB"})
+    measuring.write(options.output, began, {"walks": walks, "bases": bases, "largest": found})
+
+
+if __name__ == "__main__":
+    main()
