@@ -285,6 +285,7 @@ def curves(
         return
     import matplotlib as mpl
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogFormatter, StrMethodFormatter
 
     with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(4.8 * len(panels), 4.2), layout="constrained")
@@ -292,6 +293,9 @@ def curves(
             for name, rows in groups.items():
                 axes.plot([row[across[0]] for row in rows], [row[value] for row in rows], "o-", label=name, ms=4)
             axes.set(xscale="log", yscale="log", xlabel=across[1], ylabel=title)
+            for axis in (axes.xaxis, axes.yaxis):
+                axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+                axis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(1.5, 0.5)))
             axes.grid(alpha=0.25, which="both")
         axes.legend(frameon=False)
         figure.savefig(path, dpi=110)

@@ -3,8 +3,9 @@
     python benchmarks/memory.py [--methods wct wct2 wct2-sum photo-wct] [--megapixels 1 2 4] -o RESULT.json
 
 Each walk is taken in a fresh process: it loads the networks, observes a tiny style, and then carries a picture through
-one stage. `bytes_per_pixel` is what the process grew by meanwhile, over the pixels walked over; `base_mib` is what it
-held before. FOOTPRINTS and BASE_BYTES of universal_style/drivers/bounds.py must not be lower.
+one stage. `bytes_per_pixel` is what the process grew by meanwhile, over the pixels walked over; `base_mib` is the peak
+of a whole `universal-style transfer` over a tiny picture. FOOTPRINTS and BASE_BYTES of
+universal_style/drivers/bounds.py must not be lower.
 """
 
 from __future__ import annotations
@@ -55,15 +56,13 @@ def walk(method: str, options: dict, dtype: str, size: Size, picture: Path) -> R
     }
 
 
-def base(method: str, dtype: str, picture: Path) -> Row:
-    """Load the command line and all networks of a method, and say what the process holds."""
-    import universal_style.cli  # noqa: F401 - its modules are held too
-    from universal_style.drivers.bounds import BASE_BYTES
-
-    fitted, _ = measuring.ready(method, dtype, picture, picture, **measuring.WIDEST.get(method, {}))
-    precision = str(fitted.stages[0].dtype).removeprefix("torch.")
-    facts = {"method": method, "dtype": precision, "base_mib": round(measuring.held_bytes() / MIB)}
-    return facts | {"peak_so_far_mib": round(measuring.peak_bytes() / MIB), "BASE_BYTES_mib": round(BASE_BYTES / MIB)}
+def base(method: str, dtype: str, picture: Path, folder: Path, threads: int) -> Row:
+    """Run the command line with all networks of a method over a tiny picture, from start to end."""
+    levels = measuring.WIDEST.get(method, {}).get("levels", [])
+    words = ["transfer", picture, picture, "-o", folder / "result.png", "--method", method, "--dtype", dtype]
+    words += ["--levels", ",".join(map(str, levels))] if levels else []
+    _, peak = measuring.command([*words, "--smooth", "none", "--quiet"], threads)
+    return {"method": method, "dtype": dtype, "base_mib": round(peak / MIB)}
 
 
 def main():
@@ -79,7 +78,8 @@ def main():
         picture = measuring.fitted(options.style, TINY, Path(name))
         for method in options.methods:
             for dtype in options.dtypes:
-                bases.append(measuring.apart(options, base, method, dtype, picture))
+                bases.append(base(method, dtype, picture, Path(name), options.threads))
+                print(*bases[-1].values(), flush=True)
                 for stage in STAGES[method]:
                     for megapixels in options.megapixels:
                         arguments = method, stage, dtype, measuring.size_with(megapixels), picture

@@ -143,8 +143,8 @@ def draw(path: Path | None, roofs: dict[str, float], rows: list[Row]) -> None:
     with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(7.5, 4.8), layout="constrained")
         axes = figure.add_subplot()
-        along = [2.0**power for power in range(-1, 11)]
         for number, dtype in enumerate(sorted({row["dtype"] for row in rows})):
+            along = sorted([0.5, roofs[dtype] / roofs["bytes"], 1024])
             reach = [min(roofs[dtype], roofs["bytes"] * intensity) / 1e9 for intensity in along]
             axes.plot(along, reach, color=f"C{number}", label=f"{dtype}, ceiling")
             for method, marker in zip(dict.fromkeys(row["method"] for row in rows), "osD^v", strict=False):

@@ -52,7 +52,7 @@ def carried(stage, pixels, fit, regions, laps):
 
     from universal_style.drivers.edits import send_through, tallies
     from universal_style.drivers.whole import drive, whole_window
-    from universal_style.drivers.windows import grown
+    from universal_style.windows import grown
 
     height, width = pixels.shape[2:]
     everything = whole_window(height, width, stage.stride)

@@ -23,8 +23,11 @@ PICTURE_BYTES = 36
 """Bytes for each pixel of a picture in memory: three floats before a stage, after it, and while it is written."""
 FILE_BYTES = 12
 """The same of a picture in a file: its 8-bit colours while it is read and written, twice for a moment."""
-BASE_BYTES = 700 * 2**20
-"""What the process holds before the first walk: the interpreter, torch, and the networks."""
+BASE_BYTES = 1000 * 2**20
+"""What the process needs beside the walks: the interpreter, torch, the networks, and what torch reads in as it ends.
+
+The peak of the command line over a tiny picture: 841 to 982 MiB by method and precision (`benchmarks/memory.py`).
+"""
 FEWEST_PIXELS = 256 * 256
 """Windows are no smaller than this; under it, most of a window would be halo."""
 SHARE = 0.5
