@@ -288,7 +288,7 @@ def curves(
     from matplotlib.ticker import LogFormatter, StrMethodFormatter
 
     with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=(4.8 * len(panels), 4.2), layout="constrained")
+        figure = Figure(figsize=(4.8 * len(panels) + 3.0, 4.2), layout="constrained")
         for axes, (value, title) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
             for name, rows in groups.items():
                 axes.plot([row[across[0]] for row in rows], [row[value] for row in rows], "o-", label=name, ms=4)
@@ -297,5 +297,5 @@ def curves(
                 axis.set_major_formatter(StrMethodFormatter("{x:g}"))
                 axis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(1.5, 0.5)))
             axes.grid(alpha=0.25, which="both")
-        axes.legend(frameon=False)
+        figure.legend(*axes.get_legend_handles_labels(), frameon=False, fontsize=8, loc="outside right upper")
         figure.savefig(path, dpi=110)
