@@ -14,7 +14,7 @@ from universal_style.canvas import is_mapped
 from universal_style.errors import OptionError
 from universal_style.networks.stage import Stage
 
-FOOTPRINTS = {"nearest": (1050, 1350), "index": (1600, 2450), "haar-sum": (1650, 2700), "haar-cat5": (1850, 2850)}
+FOOTPRINTS = {"nearest": (1250, 1450), "index": (1600, 2450), "haar-sum": (1650, 2700), "haar-cat5": (1850, 2850)}
 """Bytes at the peak of a walk for each pixel walked over, by pooling: with networks of two bytes, and of four.
 
 Measured on a CPU as the growth of the process (`benchmarks/memory.py`), rounded up.
