@@ -313,12 +313,13 @@ def test_a_preset_is_a_style(run, folders, ducks):
     assert "sub/cat--pond.png" in results("out")
 
 
-def test_an_interrupted_batch_says_that_it_can_go_on(run, folders, monkeypatch):
+@pytest.mark.parametrize(("number", "word"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated")])
+def test_an_interrupted_batch_says_that_it_can_go_on(run, folders, monkeypatch, number, word):
     def stopped(*arguments, **options):
-        raise KeyboardInterrupt
+        signal.raise_signal(number)
 
     monkeypatch.setattr("universal_style.stylizer.Stylizer.run", stopped)
     code, error, summary = run("contents", "ducks.jpg", "-o", "out")
-    assert code == 130
-    assert "interrupted after 0 of 3 jobs; the same command goes on from there" in error
+    assert code == 128 + number
+    assert f"{word}; 0 of 3 jobs are done, and the same command goes on from there" in error
     assert summary["open"] == 3

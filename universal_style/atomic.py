@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 
 from universal_style.errors import OutputError
@@ -19,7 +21,8 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: writing or replacing failed.
     """
-    temporary = path.with_name(f".{path.name}{PARTIAL}")
+    _remove_dead(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")  # two processes may write one file
     try:
         yield temporary
         temporary.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o644)
@@ -28,6 +31,34 @@ def replacing(path: Path) -> Iterator[Path]:
         raise OutputError(f"{path} cannot be written ({error.strerror or error}); choose another place") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file in one piece; libraries that write files themselves tell of a full disk in errors of their own.
+
+    Raises:
+        OutputError: writing or replacing failed.
+    """
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def _remove_dead(path: Path) -> None:
+    """Remove what killed processes left of earlier attempts at a file."""
+    for leftover in path.parent.glob(f".{escape(path.name)}.*{PARTIAL}"):
+        process = leftover.name.removesuffix(PARTIAL).rpartition(".")[2]
+        if process.isdecimal() and not _lives(int(process)):
+            leftover.unlink(missing_ok=True)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
 
 
 def remove_leftovers(folder: Path) -> None:

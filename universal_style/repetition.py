@@ -7,12 +7,28 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from universal_style.errors import InputError
+from universal_style.errors import InputError, UniversalStyleError
 from universal_style.images import Image
+from universal_style.methods import method_named
 from universal_style.report import Progress, Report, silent
+from universal_style.request import Request
 from universal_style.stylizer import Stylizer
 
-NEEDED = ("stylizer", "content", "styles", "content_mask", "style_masks", "options", "checkpoints", "versions")
+Shape = Mapping[str, type | tuple[type, ...]]
+PATH = (str, type(None))
+NEEDED: Shape = {
+    "stylizer": dict,
+    "content": PATH,
+    "styles": list,
+    "content_mask": PATH,
+    "style_masks": list,
+    "options": dict,
+    "checkpoints": dict,
+    "versions": dict,
+}
+"""What a report must hold, and as what."""
+STYLIZER: Shape = {"method": str, "device": str, "dtype": str, "decoders": PATH}
+"""The same of what it says of the `Stylizer`."""
 
 
 def read_report(path: Path) -> dict[str, Any]:
@@ -25,14 +41,32 @@ def read_report(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} does not exist; give a report that transfer --json wrote")
     try:
         told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError, OSError) as error:
         raise InputError(f"{path} is not JSON ({error}); give a report that transfer --json wrote") from error
-    lacking = [key for key in NEEDED if not isinstance(told, dict) or key not in told]
-    if lacking:
-        raise InputError(f"{path} is no report of a transfer, it lacks {lacking[0]}; write one anew by transfer --json")
+    _hold(path, told, NEEDED)
+    _hold(path, told["stylizer"], STYLIZER)
+    unknown = told["stylizer"].keys() - STYLIZER.keys()
+    if unknown or not all(isinstance(name, PATH) for name in (*told["styles"], *told["style_masks"])):
+        what = f"knows of {min(unknown)!r}" if unknown else "names a style that is no path"
+        raise InputError(f"{path} is no report of a transfer, it {what}; write one anew by transfer --json")
     if None in (told["content"], *told["styles"]):
         raise InputError(f"{path} tells of a picture that was in no file; give files to make a report that can be used")
+    try:
+        Request.of(method_named(told["stylizer"]["method"]), styles=len(told["styles"]), **told["options"])
+    except UniversalStyleError:
+        raise
+    except (TypeError, ValueError, ArithmeticError, AttributeError) as error:  # whatever JSON can put in their place
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path} holds options that are none of a transfer ({reason}); write one anew") from error
     return told
+
+
+def _hold(path: Path, told: Any, shape: Shape) -> None:
+    for key, kind in shape.items():
+        if not isinstance(told, dict) or key not in told:
+            raise InputError(f"{path} is no report of a transfer, it lacks {key}; write one anew by transfer --json")
+        if not isinstance(told[key], kind):
+            raise InputError(f"{path} is no report of a transfer, its {key} is {told[key]!r:.40}; write one anew")
 
 
 def repeated(told: Mapping[str, Any], progress: Progress = silent) -> tuple[Image, Report]:
@@ -48,7 +82,7 @@ def repeated(told: Mapping[str, Any], progress: Progress = silent) -> tuple[Imag
         content_mask=told["content_mask"],
         style_masks=told["style_masks"],
         progress=progress,
-        **told["options"],
+        **told["options"] | {"preview": None},  # the report of a stranger writes nothing but what is asked for
     )
 
 

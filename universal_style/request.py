@@ -15,6 +15,7 @@ from universal_style.regions import FEWEST_CLUSTERS, MISSING, MOST_CLUSTERS, Col
 from universal_style.smoothing import Smoothing, smoothing_named
 
 LONGEST_SIDE = 100_000
+MOST_SEEDS = 1 << 63
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ class Request:
             weights=_weights(style_weights, styles, method),
             size=_side("size", size),
             style_size=_side("style-size", style_size),
-            seed=seed,
+            seed=_seed(seed),
         )
 
     def as_options(self) -> dict[str, Any]:
@@ -158,4 +159,10 @@ def _colours(colours: Sequence[str], styles: int) -> tuple[Colour, ...]:
 def _side(name: str, value: int | None) -> int | None:
     if value is not None and not 1 <= value <= LONGEST_SIDE:
         raise OptionError(f"{name} {value} is out of range; it is the long side in pixels, 1 to {LONGEST_SIDE}")
+    return value
+
+
+def _seed(value: int) -> int:
+    if not isinstance(value, int) or not -MOST_SEEDS <= value < MOST_SEEDS:
+        raise OptionError(f"seed {value} is out of range; it is a whole number of 64 bits")
     return value

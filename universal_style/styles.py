@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,26 +11,26 @@ from pathlib import Path
 import torch
 from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
-from universal_style.atomic import replacing
+from universal_style.atomic import write_bytes
 from universal_style.devices import backend_named
 from universal_style.drivers.whole import observe
-from universal_style.errors import InputError, OutputError
+from universal_style.errors import InputError
 from universal_style.images import Image, Source
 from universal_style.moments import Moments, merge_all
 from universal_style.networks.checkpoints import bundled_folder, encoder_digest, load_encoder
 from universal_style.networks.pooling import HaarSumPooling, NearestPooling
 from universal_style.networks.stage import Ascent, Site, Walker, to_precision
-from universal_style.networks.vgg import LEVELS, Encoder, stride_at
+from universal_style.networks.vgg import LEVELS, Encoder, channels_at, stride_at
 from universal_style.regions import LabelMap
 from universal_style.windows import grown
 
 PRESET_KIND = "universal-style preset"
 PRESET_VERSION = "3"
-
-
+SITE = re.compile(r"[\w-]+/(?:relu|pool)([1-5])_[a-z0-9]+", re.ASCII)
+"""Key of a site in a preset: a family, a layer or a band, and its level."""
 STYLE_LONG_SIDE = 1024
 """Styles are observed at their own size, but no larger than this long side in pixels unless asked."""
 
@@ -157,11 +158,7 @@ class Style:
             "encoder": encoder_digest(),
             "name": self.name,
         }
-        try:
-            with replacing(path) as temporary:
-                save_file(tensors, temporary, metadata)
-        except SafetensorError as error:
-            raise OutputError(f"{path} cannot be written ({error}); choose another place") from error
+        write_bytes(path, save(tensors, metadata))
 
     @classmethod
     def load(cls, path: str | Path) -> Style:
@@ -177,23 +174,37 @@ class Style:
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
-        except (SafetensorError, OSError) as error:
-            raise InputError(f"{path} is not a readable preset ({error}); make it anew") from error
+        except (SafetensorError, OSError, ValueError, TypeError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
+            raise InputError(f"{path} is not a readable preset ({reason}); make it anew") from error
         if metadata.get("kind") != PRESET_KIND or metadata.get("version") != PRESET_VERSION:
             raise InputError(f"{path} is not a preset of this version; make it anew: universal-style style save")
         if metadata.get("encoder") != encoder_digest():
             raise InputError(f"{path} was made with another encoder; make it anew: universal-style style save")
         moments = {}
         for site in sorted({key.split(".")[0] for key in tensors}):
-            try:
-                count, mean, half = (tensors[f"{site}.{part}"].double() for part in ("count", "mean", "scatter"))
-                if mean.ndim != 1 or half.shape != (len(mean) * (len(mean) + 1) // 2,):  # before memory is asked for
-                    raise TypeError
-                scatter = mean.new_zeros(len(mean), len(mean))
-                scatter[upper(len(mean))] = half
-            except (KeyError, RuntimeError, TypeError) as error:
-                raise InputError(f"{path} does not hold the moments of {site}; make it anew") from error
-            if not all(torch.isfinite(t).all() for t in (count, mean, scatter)):
+            channels = _channels(site)
+            shapes: dict[str, tuple[int, ...]] = {
+                "count": (),
+                "mean": (channels,),
+                "scatter": (channels * (channels + 1) // 2,),
+            }
+            parts = [tensors.get(f"{site}.{part}") for part in shapes]
+            if any(
+                part is None or part.shape != shape or not part.is_floating_point()
+                for part, shape in zip(parts, shapes.values(), strict=True)
+            ):
+                raise InputError(f"{path} does not hold the moments of {site!r}; make it anew")
+            count, mean, half = (part.double() for part in parts if part is not None)
+            if not all(torch.isfinite(t).all() for t in (count, mean, half)) or count < 0:
                 raise InputError(f"{path} holds numbers that are not finite; make it anew")
+            scatter = mean.new_zeros(channels, channels)
+            scatter[upper(channels)] = half
             moments[site] = Moments(count, mean, scatter + scatter.triu(1).T)
         return cls(moments, metadata.get("name", path.stem))
+
+
+def _channels(key: str) -> int:
+    """Count the channels at a site of a preset, which is one of the encoder's; 0 for any other."""
+    found = SITE.fullmatch(key)
+    return channels_at(int(found[1])) if found else 0

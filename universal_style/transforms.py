@@ -205,7 +205,11 @@ class Cholesky:
         largest = covariance.diagonal().max()
         damping = RELATIVE_CUTOFF * largest if largest > 0 else torch.ones_like(largest)
         eye = torch.eye(len(covariance), dtype=covariance.dtype, device=covariance.device)
-        factor: Tensor = torch.linalg.cholesky(covariance + damping * eye)
+        factor: Tensor
+        factor, failed = torch.linalg.cholesky_ex(covariance + damping * eye)
+        while failed:  # of a flat picture the covariance is rounding alone, with negative eigenvalues of its own size
+            damping = 10 * damping
+            factor, failed = torch.linalg.cholesky_ex(covariance + damping * eye)
         return factor
 
 

@@ -1,6 +1,6 @@
 """The command line. Only this package prints and exits.
 
-Each module beside `app`, `options`, `names` and `show` is a command, there once it is imported.
+Each module beside `app`, `options`, `names`, `show` and `stops` is a command, there once it is imported.
 """
 
 from universal_style.cli import (

@@ -3,30 +3,14 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
-from typer.core import TyperGroup
 
+from universal_style.cli.stops import Stopped, stoppable
 from universal_style.errors import OptionError, UniversalStyleError
 
-
-class InterruptionError(UniversalStyleError):
-    """Ctrl-C, with a line that says how matters stand."""
-
-
-class Commands(TyperGroup):
-    """The commands, whose interruption typer would end without a word."""
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt as error:
-            raise InterruptionError("interrupted; every file that is there is whole") from error
-
-
 app = typer.Typer(
-    cls=Commands,
     name="universal-style",
     help="Universal style transfer with zero training.",
     no_args_is_help=True,
@@ -48,26 +32,27 @@ def root(
 
 
 def main() -> NoReturn:
-    """Run the command line: exit 0 on success; one line and 2 for wrong usage, 130 for Ctrl-C, 1 for all else."""
-    from universal_style.devices import keep_freed_memory
-
+    """Run the command line: exit 0, or with one line and 2 for wrong usage, 130 or 143 for signals, 1 for all else."""
     debug = "--debug" in sys.argv[1:]  # taken out here, so that it may stand anywhere
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
-    keep_freed_memory()
     try:
-        app(arguments)
+        with stoppable():
+            from universal_style.devices import keep_freed_memory
+
+            keep_freed_memory()
+            app(arguments)
     except OptionError as error:
         _fail(error, debug, 2)
-    except InterruptionError as error:
-        _fail(error, debug, 130)
     except UniversalStyleError as error:
         _fail(error, debug, 1)
     except MemoryError as error:
         _fail(UniversalStyleError(f"memory ran out ({error}); use a smaller --size"), debug, 1)
+    except Stopped as error:
+        _fail(error, debug, error.code)
     sys.exit(0)
 
 
-def _fail(error: Exception, debug: bool, code: int) -> NoReturn:
+def _fail(error: BaseException, debug: bool, code: int) -> NoReturn:
     if debug:
         raise error
     message = " ".join(str(error).split())

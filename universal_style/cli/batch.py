@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from universal_style.cli.app import InterruptionError, app
+from universal_style.cli.app import app
 from universal_style.cli.names import EngineName, FormatName, PairsName
 from universal_style.cli.options import Descending, Running, Styling, grouped
 from universal_style.cli.show import console, counting_bar, extra, write_text
+from universal_style.cli.stops import Stopped
 
 if TYPE_CHECKING:
     from universal_style.batch import Engine, Ledger, Setting
@@ -87,9 +88,9 @@ def batch(
                 if outcome.error and outcome.error not in said:  # a bad style fails with every content
                     said.add(outcome.error)
                     console.print(f"universal-style: {outcome.error}", highlight=False, markup=False, soft_wrap=True)
-    except KeyboardInterrupt as error:
-        ended = f"interrupted after {so_far.ended} of {len(jobs)} jobs; the same command goes on from there"
-        raise InterruptionError(ended) from error
+    except Stopped as error:
+        error.left = f"{so_far.ended} of {len(jobs)} jobs are done, and the same command goes on from there"
+        raise
     finally:
         if summary is not None:
             facts = {"contents": contents, "output": output, "pairs": pairs.value, "engine": engine.value}

@@ -9,9 +9,10 @@ from typing import Annotated
 
 import typer
 
-from universal_style.cli.app import InterruptionError, app
+from universal_style.cli.app import app
 from universal_style.cli.options import Running, Styling, grouped
 from universal_style.cli.show import console, extra, frame_bar, write_text
+from universal_style.cli.stops import Stopped
 
 
 @app.command()
@@ -57,8 +58,9 @@ def video(
     try:
         with frame_bar(running.quiet) as show:
             facts = restyle(stylizer, given, styles or [], target, steady=steady, told=show, **styling.options)
-    except KeyboardInterrupt as error:
-        raise InterruptionError("interrupted; the same command goes on where it was") from error
+    except Stopped as error:
+        error.left = "the same command goes on where it was"
+        raise
     if report is not None:
         write_text(report, json.dumps(asdict(facts), indent=2))
     if running.quiet:

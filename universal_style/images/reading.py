@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tifffile
 import torch
 from numpy.typing import NDArray
-from PIL import ExifTags, ImageOps, UnidentifiedImageError
 from PIL import Image as Pillow
+from PIL import ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from universal_style.canvas import bands, rest
-from universal_style.errors import InputError
-from universal_style.images.arrays import planes_of, room, upright
+from universal_style.errors import InputError, UniversalStyleError
+from universal_style.images.arrays import planes_of, room
+from universal_style.images.deep import deep_array
 from universal_style.images.planes import Planes
 from universal_style.images.profiles import to_srgb
 
 Source = str | os.PathLike[str] | Pillow.Image | NDArray[Any] | Tensor | Planes
 """What stands for a picture: a path, a Pillow image, an array (h, w[, c]), a tensor ([c, ]h, w) or an `Image`."""
 
+READ = (
+    "AVIF", "BMP", "DIB", "GIF", "HEIF", "ICO", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "QOI", "TGA", "TIFF", "WEBP",
+)  # fmt: skip
+"""Formats of pictures that are read. Others are left out on purpose: EPS, for one, is a program that Pillow runs."""
+MOST_BYTES = 2**31
+"""Length of a picture's file: 16 bits of four channels for the most pixels take less."""
 MOST_PIXELS = 2 * Pillow.MAX_IMAGE_PIXELS if Pillow.MAX_IMAGE_PIXELS else 178_956_970
 """Pillow's bound for a file that may be a decompression bomb, in pixels."""
 
@@ -41,7 +51,8 @@ def read(source: Source) -> Planes:
     if isinstance(source, str | os.PathLike):
         return _of_file(Path(source))
     if isinstance(source, Pillow.Image):
-        return _of_pillow(source)
+        with _decoding("the picture"):
+            return _of_pillow(source)
     if isinstance(source, Tensor):
         planes = source.detach().cpu()
         planes = planes.float() if planes.is_floating_point() else planes
@@ -53,51 +64,49 @@ def read(source: Source) -> Planes:
 
 
 def _of_file(path: Path) -> Planes:
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; give a picture file")
-    if not path.exists():
-        raise InputError(f"{path} does not exist; give a picture file")
-    try:
-        if path.stat().st_size == 0:
+    with _decoding(str(path)):
+        if path.is_dir():
+            raise InputError(f"{path} is a folder; give a picture file")
+        if not path.exists():
+            raise InputError(f"{path} does not exist; give a picture file")
+        size = path.stat().st_size
+        if size == 0:
             raise InputError(f"{path} is empty (0 bytes); give a picture file")
+        if size > MOST_BYTES:
+            raise InputError(f"{path} has {size / 2**30:.1f} GiB, more than a picture can have here; shrink it first")
+        data = path.read_bytes()  # of a file, decoders read as many bytes as it claims to have: memory for all of them
+        with Pillow.open(io.BytesIO(data), formats=_formats()) as picture:
+            deep = deep_array(data, picture, MOST_PIXELS)
+            return _of_pillow(picture) if deep is None else planes_of(deep)
+
+
+@contextmanager
+def _decoding(name: str) -> Iterator[None]:
+    """Turn whatever a decoder stumbles upon into one line."""
+    try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)
-            with Pillow.open(path) as picture:
-                deep = _deep_array(path, picture)
-                return _of_pillow(picture) if deep is None else planes_of(deep)
+            warnings.simplefilter("ignore")  # what can be read in spite of them is as good as any
+            yield
+    except UniversalStyleError:
+        raise
     except Pillow.DecompressionBombError as error:
         raise InputError(
-            f"{path} unpacks to more than {MOST_PIXELS // 10**6} megapixels; shrink it first (or it is a hostile file)"
+            f"{name} unpacks to more than {MOST_PIXELS // 10**6} megapixels; shrink it first (or it is a hostile file)"
         ) from error
     except UnidentifiedImageError as error:
         raise InputError(
-            f"{path} is not a picture in a known format; give a JPEG, PNG, WebP, TIFF or the like"
+            f"{name} is not a picture in a known format; give a JPEG, PNG, WebP, TIFF or the like"
         ) from error
-    except InputError:
-        raise
-    except (OSError, ValueError, SyntaxError, RuntimeError, EOFError) as error:
-        raise InputError(f"{path} cannot be read as a picture ({error}); it may be damaged or cut off") from error
+    except Exception as error:  # a decoder raises many kinds for a damaged file
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{name} cannot be read as a picture ({reason}); it may be damaged or cut off") from error
 
 
-def _deep_array(path: Path, picture: Pillow.Image) -> NDArray[Any] | None:
-    """Read 16-bit PNG and TIFF files at their full depth, which Pillow cuts to 8 bits; None for all others."""
-    if picture.info.get("icc_profile"):
-        return None
-    if picture.format == "PNG":
-        with path.open("rb") as stream:
-            header = stream.read(25)
-        if header[24] != 16:
-            return None
-        from torchvision.io import ImageReadMode, decode_image  # a second and 160 MB, for those who need it
-
-        data = torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.uint8)
-        array = decode_image(data, ImageReadMode.UNCHANGED).permute(1, 2, 0).numpy()
-    elif picture.format == "TIFF" and getattr(picture, "tag_v2", {}).get(258, (8,))[0] == 16:
-        array = tifffile.imread(path)
-        array = array if array.ndim == 2 or array.shape[-1] <= 4 else np.moveaxis(array, 0, -1)
-    else:
-        return None
-    return upright(array, picture.getexif().get(ExifTags.Base.Orientation, 1))
+@cache
+def _formats() -> tuple[str, ...]:
+    """Name the formats that are tried: those of `READ` that Pillow has here."""
+    Pillow.init()
+    return tuple(name for name in READ if name in Pillow.OPEN)
 
 
 def _of_pillow(picture: Pillow.Image) -> Planes:

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
-from universal_style.atomic import replacing
+from universal_style.atomic import replacing, write_bytes
 from universal_style.errors import CheckpointError
 from universal_style.networks.decoder import Decoder
 from universal_style.networks.pooling import Pooling
@@ -24,6 +24,8 @@ from universal_style.networks.vgg import LEVELS, Encoder
 
 SUMS = "SHA256SUMS"
 ENCODER = "encoder-vgg19-normalised"
+LONGEST_NAME = 255
+"""Bytes of a file's name, as file systems have it."""
 SCALE = ".scale"
 """Suffix of the entry that holds the scales of an int8 weight, one per output channel."""
 
@@ -107,8 +109,7 @@ def write_checkpoint(folder: Path, name: str, stored: Mapping[str, Tensor], meta
     """Write a network's file and its line in `SHA256SUMS`, both atomically."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.safetensors"
-    with replacing(path) as temporary:
-        save_file({key: value.contiguous() for key, value in stored.items()}, temporary, dict(metadata))
+    write_bytes(path, save({key: value.contiguous() for key, value in stored.items()}, dict(metadata)))
     _list(folder, path.name, sha256(path))
     return path
 
@@ -139,7 +140,7 @@ def verify(folder: Path) -> None:
     sums = _read_sums(folder)
     for file in sorted({*sums, *(path.name for path in folder.glob("*.safetensors"))}):
         path = folder / file
-        if Path(file).name != file:
+        if Path(file).name != file or len(file.encode()) > LONGEST_NAME:
             raise CheckpointError(f"{folder / SUMS} lists {file!r}, which lies elsewhere; fetch the folder anew")
         if not path.is_file():
             raise CheckpointError(f"{path} is missing, though {SUMS} lists it; save or fetch the folder anew")
@@ -193,8 +194,11 @@ def _read_sums(folder: Path) -> dict[str, str]:
     path = folder / SUMS
     if not path.exists():
         return {}
-    lines = (line.split(maxsplit=1) for line in path.read_text().splitlines() if line.strip())
-    return {name.strip(): digest for digest, name in lines}
+    try:
+        lines = (line.split(maxsplit=1) for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+        return {name.strip(): digest for digest, name in lines}
+    except (ValueError, OSError) as error:
+        raise CheckpointError(f"{path} is no list of SHA-256 sums ({error}); fetch the folder anew") from error
 
 
 def _list(folder: Path, file: str, digest: str) -> None:

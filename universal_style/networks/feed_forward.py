@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional
 
-from universal_style.atomic import replacing
+from universal_style.atomic import write_bytes
 from universal_style.errors import CheckpointError
 from universal_style.networks.checkpoints import Checkpoint, sha256
 
@@ -84,8 +84,7 @@ class TransformNet(nn.Module):
 def save_net(path: Path, network: TransformNet, facts: Mapping[str, str]) -> None:
     """Write a net atomically, as float16."""
     stored = {name: value.half().contiguous() for name, value in network.state_dict().items()}
-    with replacing(path) as temporary:
-        save_file(stored, temporary, {"kind": KIND, "version": VERSION, **facts})
+    write_bytes(path, save(stored, {"kind": KIND, "version": VERSION, **facts}))
 
 
 def net_facts(path: Path) -> dict[str, str]:

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from universal_style.atomic import replacing
 from universal_style.devices import Backend, backend_named
 from universal_style.drivers.whole import drive
 from universal_style.errors import CheckpointError, OptionError
@@ -30,6 +29,7 @@ from universal_style.reference.losses import ContentTerm, Energy, GramAim, Regio
 from universal_style.styles import Style, scaled_style
 from universal_style.training.loop import Report
 from universal_style.training.pictures import Batches, as_pixels, check_side
+from universal_style.training.states import reading_state, write_state
 
 STYLE_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
 CONTENT_LAYER = "relu3_3"
@@ -240,22 +240,19 @@ def _save(
         "curve": list(curve),
         "style": plan.style.name,
     }
-    with replacing(plan.state) as temporary:
-        torch.save(saved, temporary)
+    write_state(plan.state, saved)
 
 
 def _load(
     plan: FeedForwardPlan, network: TransformNet, optimizer: torch.optim.Optimizer
 ) -> tuple[int, list[dict[str, float]]]:
-    try:
-        saved: dict[str, Any] = torch.load(plan.state, map_location="cpu", weights_only=True)
+    with reading_state(plan.state) as saved:
         network.load_state_dict(saved["network"])
         optimizer.load_state_dict(saved["optimizer"])
-    except Exception as error:  # torch raises many kinds for a damaged file
-        raise CheckpointError(f"{plan.state} is not a readable training state; delete it to start anew") from error
-    if saved["style"] != plan.style.name:
-        raise CheckpointError(f"{plan.state} trains {saved['style']}, not {plan.style.name}; choose another output")
-    return int(saved["step"]), list(saved["curve"])
+        style, step, curve = str(saved["style"]), int(saved["step"]), [dict(point) for point in saved["curve"]]
+    if style != plan.style.name:
+        raise CheckpointError(f"{plan.state} trains {style}, not {plan.style.name}; choose another output")
+    return step, curve
 
 
 def draw_losses(path: Path, curve: Sequence[Mapping[str, float]]) -> None:

@@ -15,7 +15,6 @@ from torch import Tensor
 from torch.nn.utils import parametrize
 from torch.utils.data import DataLoader
 
-from universal_style.atomic import replacing
 from universal_style.errors import CheckpointError, OptionError
 from universal_style.networks.convolution import bias_of
 from universal_style.networks.decoder import Decoder
@@ -25,6 +24,7 @@ from universal_style.ranges import at_least
 from universal_style.training.coordinates import convolutions_in, placeholder_coordinates, whiten_coordinates
 from universal_style.training.objective import Objective, Weights
 from universal_style.training.pictures import Batches, as_pixels, check_side
+from universal_style.training.states import reading_state, write_state
 from universal_style.training.warm_start import regression_warm_start
 
 WARM_START_SIDE = 256
@@ -120,18 +120,17 @@ class TrainingState:
 
     def save(self, path: Path, recipe: Recipe) -> None:
         """Write atomically."""
-        with replacing(path) as temporary:
-            torch.save(
-                {
-                    "decoder": self.decoder.state_dict(),
-                    "average": self.average.state_dict(),
-                    "optimizer": self.optimizer.state_dict(),
-                    "step": self.step,
-                    "curve": self.curve,
-                    "recipe": asdict(recipe),
-                },
-                temporary,
-            )
+        write_state(
+            path,
+            {
+                "decoder": self.decoder.state_dict(),
+                "average": self.average.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "step": self.step,
+                "curve": self.curve,
+                "recipe": asdict(recipe),
+            },
+        )
 
     def load(self, path: Path, recipe: Recipe) -> None:
         """Take over a saved state.
@@ -139,17 +138,14 @@ class TrainingState:
         Raises:
             CheckpointError: the file is damaged or belongs to another decoder.
         """
-        try:
-            saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch raises many kinds for a damaged file
-            raise CheckpointError(f"{path} is not a readable training state; delete it to start anew") from error
-        if saved["recipe"]["level"] != recipe.level:
+        with reading_state(path) as saved:
             found = saved["recipe"]["level"]
-            raise CheckpointError(f"{path} trains relu{found}_1, not relu{recipe.level}_1; choose another folder")
-        self.decoder.load_state_dict(saved["decoder"])
-        self.average.load_state_dict(saved["average"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        self.step, self.curve = saved["step"], [tuple(point) for point in saved["curve"]]
+            if found != recipe.level:
+                raise CheckpointError(f"{path} trains relu{found}_1, not relu{recipe.level}_1; choose another folder")
+            self.decoder.load_state_dict(saved["decoder"])
+            self.average.load_state_dict(saved["average"])
+            self.optimizer.load_state_dict(saved["optimizer"])
+            self.step, self.curve = int(saved["step"]), [tuple(point) for point in saved["curve"]]
 
 
 @torch.no_grad()

@@ -26,6 +26,7 @@ from universal_style.ranges import at_least
 from universal_style.training.export import CARD, CURVES, draw_curves, export_decoder, write_card
 from universal_style.training.loop import Recipe, Report, TrainingState, train_decoder
 from universal_style.training.pictures import Batches, as_pixels
+from universal_style.training.states import reading_state
 from universal_style.training.warm_start import widened
 from universal_style.windows import grown
 
@@ -218,8 +219,8 @@ def saved_curves(folder: Path) -> dict[str, list[tuple[int, float, float]]]:
     """Collect the held-out curve of every training state in a folder."""
     curves = {}
     for path in sorted(folder.glob("decoder-*.state")):
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-        curves[path.stem] = [tuple(point) for point in saved["curve"]]
+        with reading_state(path) as saved:
+            curves[path.stem] = [tuple(point) for point in saved["curve"]]
     return curves
 
 

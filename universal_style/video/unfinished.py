@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
-from universal_style.atomic import replacing
+from universal_style.atomic import write_bytes
 from universal_style.drivers.steady import Memory
 from universal_style.errors import OutputError
 from universal_style.moments import Moments
@@ -113,8 +113,7 @@ class Unfinished:
             "last": progress.last,
             "level": progress.scene.level,
         }
-        with replacing(self._state) as temporary:
-            save_file(tensors, temporary, {"facts": json.dumps(facts)})
+        write_bytes(self._state, save(tensors, {"facts": json.dumps(facts)}))
 
     def progress(self, device: torch.device | str) -> Progress:
         """Read the last state; a work just begun, or one that is damaged, stands at its beginning.
