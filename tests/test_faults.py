@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -28,13 +29,15 @@ LIMIT = 20_000
 """Bytes that a file may have on the full disk."""
 
 
-@pytest.fixture
+@contextmanager
 def full_disk():
-    """Let no file grow beyond LIMIT, as on a disk without room."""
+    """Let no file grow beyond LIMIT, as on a disk without room; for the call alone, since reports are files too."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.fixture
@@ -74,17 +77,17 @@ WRITERS = {
 
 
 @pytest.mark.parametrize("kind", WRITERS)
-def test_a_full_disk_leaves_nothing_and_is_told_of(kind, tmp_path, full_disk):
-    with pytest.raises(OutputError, match="cannot be written .*; choose another place") as error:
+def test_a_full_disk_leaves_nothing_and_is_told_of(kind, tmp_path):
+    with pytest.raises(OutputError, match="cannot be written .*; choose another place") as error, full_disk():
         WRITERS[kind](tmp_path / "out")
     assert "\n" not in str(error.value)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_keeps_what_was_there(tmp_path, full_disk):
+def test_a_full_disk_keeps_what_was_there(tmp_path):
     path = tmp_path / "a"
     write_bytes(path, b"old")
-    with pytest.raises(OutputError, match="File too large"):
+    with pytest.raises(OutputError, match="File too large"), full_disk():
         write_bytes(path, bytes(LIMIT + 1))
     assert path.read_bytes() == b"old"
 
