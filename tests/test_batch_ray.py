@@ -3,6 +3,7 @@ import signal
 import socket
 
 import pytest
+import torch
 
 from universal_style.batch import PAIRINGS, Bench, Ledger, Local, OnRay, Setting, contents_in, looks_in, planned
 from universal_style.batch.on_ray import OBJECT_STORE_BYTES
@@ -28,6 +29,15 @@ def cluster():
     )
     yield
     ray.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def _threads():
+    """Compute here on as many threads as the workers do."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(SETTING.threads)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture
