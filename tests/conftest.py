@@ -65,3 +65,11 @@ def rng():
 @pytest.fixture(autouse=True)
 def _same_numbers():
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _threads():
+    """Leave the number of threads as it was: sums of other numbers of threads are rounded otherwise."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)

@@ -32,12 +32,8 @@ def cluster():
 
 
 @pytest.fixture(autouse=True)
-def _threads():
-    """Compute here on as many threads as the workers do."""
-    before = torch.get_num_threads()
+def _as_many_threads_as_workers_have():
     torch.set_num_threads(SETTING.threads)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture
