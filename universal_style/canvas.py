@@ -38,7 +38,7 @@ def blank(height: int, width: int, device: torch.device | str = "cpu") -> Float[
         OutputError: there is no room on the disk.
     """
     if torch.device(device).type != "cpu" or not is_mapped(height, width):
-        return torch.empty(1, 3, height, width, device=device).contiguous(memory_format=torch.channels_last)
+        return torch.empty(1, 3, height, width, device=device, memory_format=torch.channels_last)
     size = 12 * height * width
     folder = tempfile.gettempdir()
     if (free := shutil.disk_usage(folder).free) < size:

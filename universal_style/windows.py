@@ -53,6 +53,19 @@ class Window:
     rows: Span
     columns: Span
 
+    def place(self, height: int, width: int, stride: int = 1) -> tuple[slice, slice]:
+        """Say where what counts lies in a picture of a size, in cells of a site or in pixels."""
+        rows, columns = self.rows.counted(stride, height), self.columns.counted(stride, width)
+        return slice(rows.start, rows.stop), slice(columns.start, columns.stop)
+
+    def inside(
+        self, walked: Float[Tensor, "n c g v"], height: int, width: int, stride: int = 1
+    ) -> Float[Tensor, "n c rows columns"]:
+        """Cut what counts out of what was walked over."""
+        rows, columns = self.place(height, width, stride)
+        y, x = self.rows.start // stride, self.columns.start // stride
+        return walked[:, :, rows.start - y : rows.stop - y, columns.start - x : columns.stop - x]
+
     @property
     def area(self) -> int:
         """Pixels that are walked over."""
@@ -99,6 +112,8 @@ def windows(height: int, width: int, stride: int, halo: int, most: int) -> list[
         most: pixels in a window; where not even the smallest has so few, it is the smallest.
     """
     rows, columns = grown_length(height, stride), grown_length(width, stride)
+    if rows * columns <= most:
+        return [Window(Span.whole(rows), Span.whole(columns))]
     best: tuple[bool, int, Sequence[Span], Sequence[Span]] | None = None
     for above, aside in product(_grids(rows, stride, halo), _grids(columns, stride, halo)):
         excess = max(0, above.longest * aside.longest - most)

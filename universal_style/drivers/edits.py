@@ -48,12 +48,12 @@ class Tally:
 
 def tallies(features: Float[Tensor, "1 c g v"], site: Site, regions: LabelMap, window: Window) -> list[Tally]:
     """Take the columns of each label that lie over the picture itself and count in a window."""
-    rows, columns = window.rows.counted(site.stride, regions.height), window.columns.counted(site.stride, regions.width)
-    y, x = window.rows.start // site.stride, window.columns.start // site.stride
-    inside = features[0, :, rows.start - y : rows.stop - y, columns.start - x : columns.stop - x]
+    inside = window.inside(features, regions.height, regions.width, site.stride)[0]
+    height, width = inside.shape[1:]
     if regions.count == 1:
-        return [Tally(_moments(inside, None), float(len(rows) * len(columns)))]
-    shares = regions.coverage(site.stride, len(rows), len(columns), rows.start, columns.start)
+        return [Tally(_moments(inside, None), float(height * width))]
+    rows, columns = window.place(regions.height, regions.width, site.stride)
+    shares = regions.coverage(site.stride, height, width, rows.start, columns.start)
     areas = shares.double().sum(dim=(1, 2)).tolist()
     weights = shares.square().to(features.device)
     return [Tally(_moments(inside, weight), area) for weight, area in zip(weights, areas, strict=True)]

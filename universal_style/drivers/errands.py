@@ -84,7 +84,5 @@ class Carrying:
             return send_through(self.maps[site], features, site, regions, window)
 
         picture = drive(stage.walk(pixels.to(stage.device)), edit)
-        rows, columns = window.rows.counted(1, regions.height), window.columns.counted(1, regions.width)
-        y, x = window.rows.start, window.columns.start
-        inside = picture[:, :, rows.start - y : rows.stop - y, columns.start - x : columns.stop - x]
+        inside = window.inside(picture, regions.height, regions.width)
         return inside.to(pixels.device, copy=True)  # a view would hold the whole window

@@ -114,7 +114,7 @@ class Tiled:
         return self.bound.as_options() | {"observe_size": self.observing.long_side} | self.crew.as_options()
 
     def most(self, stage: Stage, height: int, width: int, hands: Hands) -> int:
-        """Give the most pixels of a window: as few as the bound allows, or as give each worker one."""
+        """Give the most pixels of a window: as many as the bound allows, or fewer so that each worker has one."""
         parts = max(1, hands.workers)
         strip = strip_area(height, width, stage.stride, stage.halo, parts)
         return min(self.bound.most(stage, height * width, hands.workers), max(FEWEST_PIXELS, strip))
@@ -143,8 +143,8 @@ class Tiled:
         maps = self.observing.maps(stage, pixels, fit, regions, most, hands)
         result = blank(height, width, pixels.device)
         for number, inside in hands.answers(Carrying(maps), stage, pixels, regions, tiles):
-            rows, columns = tiles[number].rows.counted(1, height), tiles[number].columns.counted(1, width)
-            result[:, :, rows.start : rows.stop, columns.start : columns.stop] = inside
+            rows, columns = tiles[number].place(height, width)
+            result[:, :, rows, columns] = inside
             rest(pixels)
             rest(result)
         return result

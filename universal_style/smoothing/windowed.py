@@ -30,10 +30,8 @@ def smoothed(
     smooth = blank(height, width, result.device)
     for window in windows(height, width, 1, reach, most):
         part = fixed(pixels_in(result, window), pixels_in(guide, window))
-        rows, columns = window.rows.counted(1, height), window.columns.counted(1, width)
-        y, x = window.rows.start, window.columns.start
-        inside = part[:, :, rows.start - y : rows.stop - y, columns.start - x : columns.stop - x]
-        smooth[:, :, rows.start : rows.stop, columns.start : columns.stop] = inside
+        rows, columns = window.place(height, width)
+        smooth[:, :, rows, columns] = window.inside(part, height, width)
         for pixels in (result, guide, smooth):
             rest(pixels)
     return smooth
