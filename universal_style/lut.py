@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
-from scipy import sparse
-from scipy.interpolate import RegularGridInterpolator
+from scipy import ndimage, sparse
 from scipy.sparse.linalg import LinearOperator, cg
 
 from universal_style.atomic import replacing
@@ -144,6 +143,5 @@ def differences(size: int, stencil: tuple[float, ...]) -> Any:
 
 
 def _interpolated(table: NDArray[np.float32], colours: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
-    axis = np.linspace(0, 1, len(table))
-    mapped: Float[np.ndarray, "n 3"] = RegularGridInterpolator((axis,) * 3, table)(np.clip(colours, 0, 1))
-    return mapped
+    places = np.clip(colours, 0, 1).T * (len(table) - 1)  # (n, 3) -> (3, n)
+    return np.stack([ndimage.map_coordinates(plane, places, order=1) for plane in np.moveaxis(table, 3, 0)], axis=1)

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from universal_style.atomic import replacing, write_bytes
 from universal_style.errors import CheckpointError
@@ -22,6 +24,7 @@ from universal_style.networks.decoder import Decoder
 from universal_style.networks.pooling import Pooling
 from universal_style.networks.vgg import LEVELS, Encoder
 
+Network = TypeVar("Network", bound=nn.Module)
 SUMS = "SHA256SUMS"
 ENCODER = "encoder-vgg19-normalised"
 LONGEST_NAME = 255
@@ -165,7 +168,7 @@ def metadata_of(path: Path) -> dict[str, str]:
 def load_encoder(folder: Path, level: int = LEVELS[-1]) -> tuple[Encoder, Checkpoint]:
     """Load the encoder up to a level."""
     checkpoint = read_checkpoint(folder, ENCODER)
-    encoder = Encoder(level)
+    encoder = _unfilled(lambda: Encoder(level))
     try:
         encoder.load_plain(dict(checkpoint.tensors))
     except (KeyError, RuntimeError) as error:
@@ -182,12 +185,19 @@ def load_decoder(folder: Path, pooling: Pooling, level: int) -> tuple[Decoder, C
             f"{checkpoint.path} says pooling {found[0]}, level {found[1]}, "
             f"needed is {pooling.name}, {level}; reinstall it"
         )
-    decoder = Decoder(level, pooling.widening)
+    decoder = _unfilled(lambda: Decoder(level, pooling.widening))
     try:
         decoder.load_plain(dict(checkpoint.tensors))
     except (KeyError, RuntimeError) as error:
         raise CheckpointError(f"{checkpoint.path} does not hold a relu{level}_1 decoder; reinstall it") from error
     return decoder.eval().requires_grad_(False), replace(checkpoint, tensors={})
+
+
+def _unfilled(make: Callable[[], Network]) -> Network:
+    """Make a network without drawing the random numbers that a file's are to replace."""
+    with torch.device("meta"):
+        network = make()
+    return network.to_empty(device="cpu")
 
 
 def _read_sums(folder: Path) -> dict[str, str]:
