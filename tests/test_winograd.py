@@ -1,0 +1,63 @@
+import pytest
+import torch
+from torch.nn import functional
+
+from universal_style.networks.convolution import ReflectionConvolution
+from universal_style.networks.pooling import NearestPooling, doubled
+from universal_style.networks.winograd import winograd_convolution
+
+
+def operands(height, width, channels=(5, 7), dtype=torch.float64):
+    torch.manual_seed(0)
+    shapes = (2, channels[0], height + 2, width + 2), (channels[1], channels[0], 3, 3), (channels[1],)
+    return [torch.randn(shape, dtype=dtype, requires_grad=True) for shape in shapes]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (4, 4), (8, 12), (9, 14)], ids=str)
+def test_it_is_the_direct_convolution(size):
+    given = operands(*size)
+    torch.testing.assert_close(winograd_convolution(*given), functional.conv2d(*given), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("size", [(4, 8), (5, 6)], ids=str)
+def test_its_gradients_are_those_of_finite_differences(size):
+    assert torch.autograd.gradcheck(winograd_convolution, operands(*size))
+
+
+def test_float32_loses_little():
+    given = operands(24, 32, (256, 256), torch.float32)
+    exact = functional.conv2d(*(part.double() for part in given))
+    error = (winograd_convolution(*given) - exact).abs().max()
+    assert error < 1e-5 * exact.abs().max()
+
+
+def test_layers_choose_it_where_it_was_measured_to_gain(monkeypatch):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    wide, narrow = ReflectionConvolution(256, 256).requires_grad_(False), ReflectionConvolution(64, 64)
+    features = torch.rand(1, 256, 32, 40)
+    assert wide.filters_minimally(features)
+    assert not wide.filters_minimally(features[:, :, :16, :16])
+    assert not narrow.filters_minimally(features[:, :64])
+    middle = ReflectionConvolution(128, 128)
+    assert middle.filters_minimally(features[:, :128])
+    with torch.inference_mode():
+        assert not middle.filters_minimally(features[:, :128])
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not wide.filters_minimally(features)
+    assert not wide.bfloat16().filters_minimally(features)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    assert not wide.float().filters_minimally(features)
+
+
+@pytest.mark.parametrize("learns", [False, True])
+def test_a_layer_gives_the_same_either_way(monkeypatch, learns):
+    layer = ReflectionConvolution(256, 256)
+    features = torch.rand(1, 256, 32, 36)
+    with torch.set_grad_enabled(learns):
+        found = {}
+        for capability in ("AVX2", "AVX512"):
+            monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda chosen=capability: chosen)
+            found[capability] = layer(features), NearestPooling().up_and_convolve(features, (), layer)
+    for quick, plain in zip(found["AVX2"], found["AVX512"], strict=True):
+        torch.testing.assert_close(quick, plain, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found["AVX2"][1], layer(doubled(features)), rtol=1e-4, atol=1e-5)

@@ -1,0 +1,102 @@
+"""Convolutions by Winograd's minimal filtering F(4×4, 3×3): a quarter of the products of the direct way.
+
+Source: Lavin and Gray 2016, Fast Algorithms for Convolutional Neural Networks, section 4.3:
+Y = Aᵀ [(G g Gᵀ) ⊙ (Bᵀ d B)] A for tiles d of 6×6 that overlap by two, kernels g of 3×3 and results Y of 4×4. Summed
+over channels, the elementwise products are 36 matrix products. Each step is linear, so the gradients take the same
+three in reverse.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+INTO, OUT_OF = 6, 4
+"""Sides of the tiles that are read and of those that are written."""
+TILE = [[4, 0, -5, 0, 1, 0], [0, -4, -4, 1, 1, 0], [0, 4, -4, -1, 1, 0]]
+TILE += [[0, -2, -1, 2, 1, 0], [0, 2, -1, -2, 1, 0], [0, 4, 0, -5, 0, 1]]
+"""Bᵀ."""
+KERNEL = [[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]
+"""24 G."""
+RESULT = [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]]
+"""Aᵀ."""
+
+
+def winograd_convolution(
+    bordered: Float[Tensor, "n c g v"], weight: Float[Tensor, "d c 3 3"], bias: Float[Tensor, " d"]
+) -> Float[Tensor, "n d h w"]:
+    """Convolve features that have their border of one pixel, as `torch.nn.functional.conv2d` does; channels last."""
+    height, width = (length - 2 for length in bordered.shape[2:])
+    more = (0, -width % OUT_OF, 0, -height % OUT_OF)
+    columns = functional.pad(bordered, more) if any(more) else bordered
+    convolved: Tensor = _Winograd.apply(columns.permute(0, 2, 3, 1).contiguous(), weight)
+    return convolved.permute(0, 3, 1, 2)[:, :, :height, :width] + bias[:, None, None]
+
+
+class _Winograd(torch.autograd.Function):
+    """Give a convolution without its bias: (n, 4a+2, 4b+2, c) and (d, c, 3, 3) to (n, 4a, 4b, d)."""
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, weight: Tensor) -> Tensor:
+        tiles = _tiles(features)
+        shape = tiles.shape[2:5]
+        seen = _both(TILE, features) @ tiles.reshape(INTO * INTO, -1)
+        seen = seen.view(INTO * INTO, -1, features.shape[3])  # (36, n a b, c)
+        kernels = _both(KERNEL, weight) / 24**2 @ weight.permute(2, 3, 1, 0).reshape(9, -1)
+        kernels = kernels.view(INTO * INTO, weight.shape[1], weight.shape[0])  # (36, c, d)
+        products = torch.bmm(seen, kernels)
+        results = (_both(RESULT, features) @ products.view(INTO * INTO, -1)).view(OUT_OF, OUT_OF, *shape, -1)
+        ctx.save_for_backward(seen, kernels)
+        ctx.tiles = shape
+        return _joined(results)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        (gradient,) = gradients
+        seen, kernels = ctx.saved_tensors
+        parts = gradient.contiguous().unflatten(2, (-1, OUT_OF)).unflatten(1, (-1, OUT_OF))  # (n, a, 4, b, 4, d)
+        parts = parts.permute(2, 4, 0, 1, 3, 5).reshape(OUT_OF * OUT_OF, -1)
+        products = (_both(RESULT, gradient).T @ parts).view(INTO * INTO, -1, gradient.shape[3])  # (36, n a b, d)
+        of_features = of_weight = None
+        if ctx.needs_input_grad[0]:
+            tiles = torch.bmm(products, kernels.transpose(1, 2)).view(INTO * INTO, -1)
+            tiles = (_both(TILE, gradient).T @ tiles).view(INTO, INTO, *ctx.tiles, -1)
+            of_features = _overlapped(tiles)
+        if ctx.needs_input_grad[1]:
+            summed = torch.bmm(seen.transpose(1, 2), products).view(INTO * INTO, -1)
+            summed = (_both(KERNEL, gradient).T / 24**2 @ summed).view(3, 3, seen.shape[2], -1)
+            of_weight = summed.permute(3, 2, 0, 1)  # (3, 3, c, d) -> (d, c, 3, 3)
+        return of_features, of_weight
+
+
+def _both(matrix: list[list[int]], like: Tensor) -> Tensor:
+    """Give the matrix that does to the rows and the columns of a tile what this one does to a line."""
+    line = torch.tensor(matrix, dtype=like.dtype, device=like.device)
+    return torch.kron(line, line)
+
+
+def _tiles(features: Float[Tensor, "n g v c"]) -> Float[Tensor, "6 6 n a b c"]:
+    """See overlapping tiles in contiguous features, copying nothing."""
+    n, height, width, channels = features.shape
+    image, row, column, channel = features.stride()
+    size = (INTO, INTO, n, (height - 2) // OUT_OF, (width - 2) // OUT_OF, channels)
+    return features.as_strided(size, (row, column, image, OUT_OF * row, OUT_OF * column, channel))
+
+
+def _joined(tiles: Float[Tensor, "4 4 n a b d"]) -> Float[Tensor, "n h w d"]:
+    return tiles.permute(2, 3, 0, 4, 1, 5).flatten(3, 4).flatten(1, 2)
+
+
+def _overlapped(tiles: Float[Tensor, "6 6 n a b c"]) -> Float[Tensor, "n g v c"]:
+    """Add overlapping tiles up: the transpose of `_tiles`."""
+    _, _, n, a, b, channels = tiles.shape
+    total = tiles.new_zeros(n, OUT_OF * a + 2, OUT_OF * b + 2, channels)
+    seen = _tiles(total)
+    for rows in (slice(OUT_OF), slice(OUT_OF, INTO)):  # within a part, no two tiles share a place
+        for columns in (slice(OUT_OF), slice(OUT_OF, INTO)):
+            seen[rows, columns] += tiles[rows, columns]
+    return total
