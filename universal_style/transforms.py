@@ -20,6 +20,13 @@ RELATIVE_CUTOFF = 1e-5
 Departs: Li et al. 2017 drop eigenvalues under 1e-5 absolute; relative is the same for any scale of features.
 """
 
+NEGLIGIBLE_SHARE = 1e-6
+"""Share of the squared mean features under which a content's variance is what rounding makes of a flat picture.
+
+Departs: without it, a picture of one colour would have its rounding errors whitened to full strength. Of photographs it
+drops nothing that `RELATIVE_CUTOFF` keeps.
+"""
+
 NEWTON_SCHULZ_STEPS = 40
 """Upper bound of the coupled iteration; it ends when the residual stops falling."""
 
@@ -69,14 +76,22 @@ def mix(maps: Sequence[AffineMap], weights: Sequence[float]) -> AffineMap:
 class MatrixRoots(Protocol):
     """Square roots of a symmetric positive semidefinite matrix."""
 
-    def __call__(self, matrix: Float[Tensor, "c c"]) -> tuple[Float[Tensor, "c c"], Float[Tensor, "c c"]]:
-        """Give the root and the pseudo-inverse root."""
+    def __call__(
+        self, matrix: Float[Tensor, "c c"], negligible: Tensor | float = 0.0
+    ) -> tuple[Float[Tensor, "c c"], Float[Tensor, "c c"]]:
+        """Give the root and the pseudo-inverse root.
+
+        Args:
+            matrix: symmetric, positive semidefinite.
+            negligible: eigenvalues up to this are left out of the inverse, beside those under `RELATIVE_CUTOFF`.
+        """
         ...
 
 
-def _roots_from_spectrum(values: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
+def _roots_from_spectrum(values: Tensor, vectors: Tensor, negligible: Tensor | float) -> tuple[Tensor, Tensor]:
     root = values.clamp(min=0).sqrt()
     kept = values > RELATIVE_CUTOFF * values.max().clamp(min=torch.finfo(values.dtype).tiny)
+    kept &= values > negligible
     inverse = torch.where(kept, root, 1).reciprocal() * kept
     return (vectors * root) @ vectors.T, (vectors * inverse) @ vectors.T
 
@@ -85,18 +100,22 @@ def _roots_from_spectrum(values: Tensor, vectors: Tensor) -> tuple[Tensor, Tenso
 class EighRoots:
     """Roots by symmetric eigen-decomposition, E D^½ Eᵀ and E D^-½ Eᵀ, small eigenvalues dropped."""
 
-    def __call__(self, matrix: Float[Tensor, "c c"]) -> tuple[Float[Tensor, "c c"], Float[Tensor, "c c"]]:
+    def __call__(
+        self, matrix: Float[Tensor, "c c"], negligible: Tensor | float = 0.0
+    ) -> tuple[Float[Tensor, "c c"], Float[Tensor, "c c"]]:
         values, vectors = torch.linalg.eigh(matrix)
-        return _roots_from_spectrum(values, vectors)
+        return _roots_from_spectrum(values, vectors, negligible)
 
 
 @dataclass(frozen=True)
 class SvdRoots:
     """Roots by singular value decomposition, as the papers write them; equal to `EighRoots`."""
 
-    def __call__(self, matrix: Float[Tensor, "c c"]) -> tuple[Float[Tensor, "c c"], Float[Tensor, "c c"]]:
+    def __call__(
+        self, matrix: Float[Tensor, "c c"], negligible: Tensor | float = 0.0
+    ) -> tuple[Float[Tensor, "c c"], Float[Tensor, "c c"]]:
         vectors, values, _ = torch.linalg.svd(matrix)
-        return _roots_from_spectrum(values, vectors)
+        return _roots_from_spectrum(values, vectors, negligible)
 
 
 @dataclass(frozen=True)
@@ -104,16 +123,19 @@ class NewtonSchulzRoots:
     """Roots by the coupled Newton–Schulz iteration: matrix products only.
 
     Source: Higham 2008, Functions of Matrices, equation 6.35.
-    Departs: `RELATIVE_CUTOFF` times the largest eigenvalue's bound is added to the diagonal, since the iteration
-        has no spectrum to cut; rank-deficient matrices give a damped inverse where `EighRoots` drops directions.
+    Departs: `RELATIVE_CUTOFF` times the largest eigenvalue's bound, or what is negligible if that is more, is added to
+        the diagonal, since the iteration has no spectrum to cut; rank-deficient matrices give a damped inverse where
+        `EighRoots` drops directions.
     """
 
-    def __call__(self, matrix: Float[Tensor, "c c"]) -> tuple[Float[Tensor, "c c"], Float[Tensor, "c c"]]:
+    def __call__(
+        self, matrix: Float[Tensor, "c c"], negligible: Tensor | float = 0.0
+    ) -> tuple[Float[Tensor, "c c"], Float[Tensor, "c c"]]:
         eye = torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
         bound = torch.linalg.matrix_norm(matrix)
-        if bound == 0:
+        if bound <= negligible:
             return torch.zeros_like(matrix), torch.zeros_like(matrix)
-        y = matrix / bound + RELATIVE_CUTOFF * eye
+        y = matrix / bound + max(RELATIVE_CUTOFF, float(negligible / bound)) * eye
         z = eye
         best = (torch.tensor(float("inf"), dtype=matrix.dtype, device=matrix.device), y, z)
         for _ in range(NEWTON_SCHULZ_STEPS):
@@ -142,6 +164,10 @@ def _floored(moments: Moments, floor: float) -> Tensor:
     return covariance + floor * torch.eye(len(covariance), dtype=covariance.dtype, device=covariance.device)
 
 
+def _negligible(content: Moments) -> Float[Tensor, ""]:
+    return NEGLIGIBLE_SHARE * content.mean.square().sum()
+
+
 def _about_means(matrix: Tensor, content: Moments, style: Moments) -> AffineMap:
     return AffineMap(matrix, style.mean - matrix @ content.mean)
 
@@ -162,7 +188,7 @@ class WhitenColor:
     covariance_floor: float = 0.0
 
     def __call__(self, content: Moments, style: Moments) -> AffineMap:
-        _, whiten = self.roots(_floored(content, self.covariance_floor))
+        _, whiten = self.roots(_floored(content, self.covariance_floor), _negligible(content))
         colour, _ = self.roots(_floored(style, self.covariance_floor))
         return _about_means(colour @ whiten, content, style)
 
@@ -182,7 +208,7 @@ class OptimalTransport:
     covariance_floor: float = 0.0
 
     def __call__(self, content: Moments, style: Moments) -> AffineMap:
-        root, inverse = self.roots(_floored(content, self.covariance_floor))
+        root, inverse = self.roots(_floored(content, self.covariance_floor), _negligible(content))
         inner = root @ _floored(style, self.covariance_floor) @ root
         middle, _ = self.roots((inner + inner.T) / 2)
         return _about_means(inverse @ middle @ inverse, content, style)
@@ -192,10 +218,13 @@ class OptimalTransport:
 class Cholesky:
     """A = L_s L_c⁻¹ with the lower Cholesky factors: triangular, so channels mix in one order only.
 
-    Departs: `RELATIVE_CUTOFF` of the largest variance is added to both diagonals, since a factor needs full rank.
+    Departs: `RELATIVE_CUTOFF` of the largest variance is added to both diagonals, since a factor needs full rank; a
+        content whose variance is negligible becomes the style's mean.
     """
 
     def __call__(self, content: Moments, style: Moments) -> AffineMap:
+        if content.covariance.diagonal().max() <= _negligible(content):
+            return _about_means(torch.zeros_like(content.covariance), content, style)
         lower_content, lower_style = (self._factor(m.covariance) for m in (content, style))
         matrix = torch.linalg.solve_triangular(lower_content, lower_style, upper=False, left=False)
         return _about_means(matrix, content, style)
@@ -222,7 +251,7 @@ class AdaIN:
 
     def __call__(self, content: Moments, style: Moments) -> AffineMap:
         of_content, of_style = content.covariance.diagonal(), style.covariance.diagonal()
-        kept = of_content > RELATIVE_CUTOFF * of_content.max()
+        kept = (of_content > RELATIVE_CUTOFF * of_content.max()) & (of_content > _negligible(content))
         scale = torch.where(kept, (of_style / torch.where(kept, of_content, 1)).sqrt(), 0)
         return _about_means(torch.diag(scale), content, style)
 
