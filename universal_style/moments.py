@@ -52,6 +52,9 @@ class Moments:
     @classmethod
     def _of_chunk(cls, columns: Tensor, weights: Tensor | None) -> Moments:
         home = "cpu" if columns.device.type == "mps" else columns.device
+        if weights is not None:  # of all columns, most lie outside of a region
+            counted = weights > 0
+            columns, weights = columns.T[counted].T, weights[counted]
         work = columns if columns.dtype == torch.float64 else columns.float()
         shares = work.new_ones(work.shape[1]) if weights is None else weights.to(work.dtype)
         count = shares.sum()
