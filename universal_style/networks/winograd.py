@@ -50,7 +50,7 @@ class _Winograd(torch.autograd.Function):
         kernels = kernels.view(INTO * INTO, weight.shape[1], weight.shape[0])  # (36, c, d)
         products = torch.bmm(seen, kernels)
         results = (_both(RESULT, features) @ products.view(INTO * INTO, -1)).view(OUT_OF, OUT_OF, *shape, -1)
-        ctx.save_for_backward(seen, kernels)
+        ctx.save_for_backward(seen if ctx.needs_input_grad[1] else None, kernels)
         ctx.tiles = shape
         return _joined(results)
 
