@@ -1,4 +1,5 @@
 import io
+import struct
 
 import jaxtyping
 import numpy as np
@@ -35,6 +36,23 @@ def swapped_profile():
             profile[offset : offset + 16] = b"curv\0\0\0\0\0\0\0\1\1\0\0\0"  # gamma 1.0 as u8Fixed8
             profile[start + 8 : start + 12] = (14).to_bytes(4, "big")
     return bytes(profile)
+
+
+def scanner_profile():
+    """An RGB profile with a table to Lab and none back, as scanners have, made by hand."""
+    ramps = bytes(range(256)) * 3
+    corners = [(85 * (r + g + b), 128 + 60 * (r - g), 128 + 60 * (g - b)) for r, g, b in np.ndindex(2, 2, 2)]
+    unit = struct.pack(">9i", *np.eye(3, dtype=int).flatten() * 65536)
+    white = struct.pack(">3i", 63190, 65536, 54061)
+    table = b"mft1\0\0\0\0\3\3\2\0" + unit + ramps + np.uint8(corners).tobytes() + ramps
+    tags = {b"wtpt": b"XYZ \0\0\0\0" + white, b"A2B0": table}
+    directory, body = struct.pack(">I", len(tags)), b""
+    for name, tag in tags.items():
+        directory += name + struct.pack(">II", 132 + 12 * len(tags) + len(body), len(tag))
+        body += tag
+    kind = struct.pack(">I", 0x02400000) + b"scnrRGB Lab ".ljust(24, b"\0") + b"acsp"
+    header = struct.pack(">I4x", 128 + len(directory) + len(body)) + kind.ljust(60, b"\0") + white
+    return header.ljust(128, b"\0") + directory + body
 
 
 def test_every_kind_of_source_gives_the_same_pixels(tmp_path):
@@ -115,6 +133,17 @@ def test_a_colour_profile_is_converted_from_and_back_to(tmp_path):
         assert back.info["icc_profile"] == profile
         gap = np.abs(np.asarray(back).astype(int) - np.asarray(picture))
         assert gap.mean() < 1.5
+
+
+def test_a_profile_that_leads_only_one_way_gives_srgb(tmp_path):
+    profile = scanner_profile()
+    image = Image.of(saved(tmp_path, Pillow.fromarray(gradient()), "scan.png", icc_profile=profile))
+    assert np.abs(image.pixels * 255 - gradient()).mean() > 5  # it is read by its profile
+    assert image.profile == b""
+    assert image.pillow().size == (20, 12)
+    image.write(tmp_path / "back.png")
+    with Pillow.open(tmp_path / "back.png") as back:
+        assert "icc_profile" not in back.info
 
 
 def test_a_damaged_profile_is_ignored(tmp_path):
