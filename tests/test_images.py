@@ -178,6 +178,52 @@ def test_sixteen_bits_stay_sixteen_bits(tmp_path, rng, suffix, channels):
         assert (again.alpha is None) == (channels % 2 == 1)
 
 
+@pytest.mark.parametrize("profile", [None, b"of grey"])
+def test_a_deep_tiff_of_grey_may_begin_at_white(tmp_path, rng, profile):
+    array = rng.integers(0, 65536, (6, 9), dtype=np.uint16)
+    tifffile.imwrite(tmp_path / "white.tif", array, photometric="miniswhite", iccprofile=profile)
+    image = Image.of(tmp_path / "white.tif")
+    assert image.bits == 16
+    np.testing.assert_allclose(image.pixels[:, :, 0] * 65535, 65535 - array.astype(float), atol=0.01)
+
+
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+def test_alpha_is_divided_out_of_a_deep_tiff(tmp_path, rng, planar):
+    plain = rng.integers(0, 65536, (6, 4, 4), dtype=np.uint16)
+    plain[0, :, 3] = 0
+    plain[1:, :, 3] |= 0x4000
+    array = plain.copy()
+    array[:, :, :3] = np.rint(plain[:, :, :3] * (plain[:, :, 3:] / 65535))
+    planes = np.moveaxis(array, -1, 0) if planar == "separate" else array
+    kind = {"photometric": "rgb", "extrasamples": ["assocalpha"], "planarconfig": planar}
+    tifffile.imwrite(tmp_path / "premultiplied.tif", planes, **kind)
+    image = Image.of(tmp_path / "premultiplied.tif")
+    assert image.bits == 16
+    np.testing.assert_allclose(image.alpha * 65535, plain[:, :, 3], atol=0.01)
+    np.testing.assert_allclose(image.pixels[1:] * 65535, plain[1:, :, :3], atol=4)
+    assert image.pixels[0].max() == 0
+
+
+def test_what_is_not_alpha_in_a_deep_tiff_is_left_out(tmp_path, rng):
+    array = rng.integers(0, 65536, (6, 9, 4), dtype=np.uint16)
+    tifffile.imwrite(tmp_path / "infrared.tif", array, photometric="rgb", extrasamples=["unspecified"])
+    image = Image.of(tmp_path / "infrared.tif")
+    assert (image.bits, image.alpha) == (16, None)
+    np.testing.assert_allclose(image.pixels * 65535, array[:, :, :3], atol=0.01)
+
+
+def test_a_deep_tiff_of_cmyk_is_read_as_ink(tmp_path):
+    ink = np.zeros((6, 9, 4), np.uint16)
+    ink[:, :, 0] = 65535
+    ink[3:, :, 3] = 32768
+    tifffile.imwrite(tmp_path / "ink.tif", ink, photometric="separated")
+    image = Image.of(tmp_path / "ink.tif")
+    eight_bits = Image.of(Pillow.fromarray((ink >> 8).astype(np.uint8), "CMYK"))
+    assert image.alpha is None
+    assert np.array_equal(image.pixels, eight_bits.pixels)
+    assert image.pixels[0, 0].tolist() == [0, 1, 1]
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("suffix", ["png", "tif"])
 def test_sixteen_bits_are_turned_upright(tmp_path, rng, orientation, suffix):
