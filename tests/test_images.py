@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 from PIL import ImageCms, ImageOps
 
 from universal_style.errors import InputError, OptionError, OutputError
-from universal_style.images import Image, check_writable, output_format
+from universal_style.images import Image, check_fits, check_writable, long_side_of, output_format
 
 
 def gradient(height=12, width=20):
@@ -350,6 +350,38 @@ def test_an_unknown_suffix_is_wrong_usage(tmp_path):
     for name in ("out.xyz", "out"):
         with pytest.raises(OptionError, match="use one of"):
             output_format(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "others"),
+    [
+        ("out.webp", (1, 16384), ".png, .jpg, .jpeg, .tif, .tiff, .bmp"),
+        ("out.jpg", (65501, 1), ".png, .tif, .tiff, .bmp"),
+    ],
+)
+def test_a_picture_too_long_for_its_format_is_refused_in_one_line(tmp_path, name, size, others):
+    picture = Image(np.zeros((*size, 3), np.float32))
+    with pytest.raises(OutputError, match=rf"has at most \d+ a side; use one of {others}$"):
+        picture.write(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+    check_fits(tmp_path / name, max(size) - 1)
+    for suffix in others.split(", "):
+        check_fits(tmp_path / f"out{suffix}", max(size))
+
+
+def test_the_longer_side_is_read_from_the_header(tmp_path):
+    path = saved(tmp_path, Pillow.fromarray(gradient(9, 31)), "a.png")
+    path.write_bytes(path.read_bytes()[:60])
+    assert long_side_of(path) == 31
+    with pytest.raises(InputError, match="does not exist"):
+        long_side_of(tmp_path / "b.png")
+
+
+def test_a_name_too_long_for_the_disk_is_told_in_one_line(tmp_path):
+    path = tmp_path / f"{'a' * 300}.png"
+    for write in (check_writable, Image.of(gradient()).write):
+        with pytest.raises(OutputError, match="cannot be written"):
+            write(path)
 
 
 def test_an_unwritable_output_is_found_before_any_work(tmp_path, monkeypatch):
