@@ -1,4 +1,5 @@
 import numpy as np
+import played_mps
 import pytest
 import torch
 from PIL import Image as Pillow
@@ -8,6 +9,7 @@ from universal_style.drivers.whole import drive
 from universal_style.errors import InputError, OptionError, UniversalStyleError
 from universal_style.images import Image
 from universal_style.methods import method_named
+from universal_style.methods.descent import Phase
 from universal_style.networks.checkpoints import bundled_folder, load_encoder
 from universal_style.networks.layers import Layers, layer_names
 from universal_style.networks.pooling import AveragePooling, NearestPooling
@@ -300,6 +302,16 @@ def test_deep_photo_adds_photorealism_in_a_second_phase(small):
     assert ["photorealism" in point for point in report.trace] == [False] * 20 + [True] * 20
     assert report.trace[-1]["photorealism"] < 0.7 * report.trace[20]["photorealism"]
     assert deep.transfer(small[0].resize((2, 2)), small[1], iterations=1).size == (2, 2)
+
+
+def test_the_affinity_is_built_beside_a_device_without_float64(small, monkeypatch):
+    deep = Stylizer("deep-photo", device="cpu", dtype="float32")
+    _, request, task = deep.prepare(*small, iterations=1, scales=1)
+    expected = request.recipe.energy(deep.loaded, task, task.pixels, Phase(1.0, 1.0)).affinity
+    played_mps.play(monkeypatch)
+    found = request.recipe.energy(deep.loaded, task, task.pixels.to("mps"), Phase(1.0, 1.0)).affinity
+    assert (found.planes.device.type, found.degrees.device.type) == ("mps", "mps")
+    assert torch.equal(found.planes.to("cpu"), expected.planes)
 
 
 def test_regions_take_the_style_of_their_counterparts(gatys, small):

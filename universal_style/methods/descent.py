@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from universal_style.devices import exact_device
 from universal_style.drivers.fit import Aim
 from universal_style.drivers.whole import drive
 from universal_style.errors import InputError
@@ -198,7 +199,8 @@ class Descent:
             drive(layers.walk(grown(content, layers.stride)), look)
         affinity = None
         if phase.photorealism_weight and min(height, width) >= SMALLEST_SIDE:
-            affinity = Affinity.of(content[0].contiguous(), EPSILON)
+            exact = content[0].to(exact_device(content.device))
+            affinity = Affinity.of(exact.contiguous(), EPSILON).to(content.device)
         return Energy(layers, style, kept, self.tv_weight, affinity, phase.photorealism_weight)
 
 
