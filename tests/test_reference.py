@@ -346,6 +346,22 @@ def test_a_region_that_keeps_is_left_alone(gatys, small):
     assert change[40:].mean() < 0.2 * change[:24].mean()
 
 
+def test_what_a_region_keeps_beside_other_styles_is_its_own_gram(gatys, small):
+    mask = np.zeros((48, 64, 3), np.uint8)
+    mask[:, 32:] = (0, 0, 255)
+    alone = np.zeros((48, 64, 3), np.uint8)  # the first style lacks the blue region
+    masks = {"content_mask": mask, "style_masks": [alone, mask], "missing": "keep", "style_layers": ["relu1_1"]}
+    # with the content itself for the second style, all that is wanted of the blue region is there already
+    _, request, task = gatys.prepare(small[0], small[1], small[0], **masks, style_weights=[0.6, 0.4])
+    energy = request.recipe.energy(gatys.loaded, task, task.pixels, Phase(1.0, 0.0))
+    (term,) = energy.style.values()
+    _, features = next(energy.layers.walk(task.pixels))
+    seen = columns_of(features, term.rows, term.columns)[0]
+    gaps = [float((aim.gram - aim.region.second_moment(seen)).norm() / aim.norm.sqrt()) for aim in term.aims]
+    assert gaps[0] > 0.1
+    assert gaps[1] < 1e-3
+
+
 def test_styles_are_weighed(gatys, small):
     red, blue = (Pillow.new("RGB", (64, 48), colour) for colour in ("red", "blue"))
     options = {"iterations": 15, "content_weight": 0.0}

@@ -145,9 +145,10 @@ class Descent:
         grams = []
         for label, own in aims.items():
             region = RegionWeights.of(shares[label])
-            wanted = gram_wanted(own, site).to(seen.device, seen.dtype)
+            kept, present = 1 - sum(aim.weight for aim in own), region.second_moment(seen)
+            wanted = gram_wanted(own, site).to(seen.device, seen.dtype) + kept * present
             # A flat style's Gram is small beside the content's; distances relative to it alone would drown all.
-            norm = torch.maximum(squared_norm(wanted), squared_norm(region.second_moment(seen)))
+            norm = torch.maximum(squared_norm(wanted), squared_norm(present))
             grams.append(GramAim(region, pixels[label] / regions.labels.size, wanted, norm))
         return StyleTerm(self.style_layers[site.name], rows, columns, grams)
 
@@ -205,7 +206,7 @@ class Descent:
 
 
 def gram_wanted(aims: Sequence[Aim], site: Site) -> Float[Tensor, "c c"]:
-    """Mix the Gram matrices of what a region takes from each style."""
+    """Mix the Gram matrices of what a region takes from each style; what their weights leave of 1 is the content's."""
     return torch.stack([aim.weight * aim.style[site.key].second for aim in aims]).sum(dim=0)
 
 
