@@ -11,7 +11,7 @@ from universal_style.errors import OptionError, OutputError
 from universal_style.images import Image
 from universal_style.methods import METHODS, Blind
 from universal_style.networks.stage import reach_down, reach_up
-from universal_style.regions import LabelMap
+from universal_style.regions import LabelMap, read_masks
 from universal_style.smoothing import ClosedForm, GuidedFilter, smoothed
 from universal_style.stylizer import Stylizer
 from universal_style.transforms import AffineMap
@@ -80,6 +80,20 @@ def test_a_reduced_copy_gives_nearly_the_same_maps(cat, ducks):
     assert 0 < error < 10 ** (-20 / 10), -10 * error.log10()
     same, whole = both("wct", content, ducks, 200, observe_size=4000, levels=[2])
     assert (same - whole).abs().max() < 1 / 255
+
+
+def test_a_region_that_vanishes_in_a_reduced_copy_is_carried_as_the_whole(cat, ducks):
+    content = cat.resize((400, 300))
+    mask = torch.zeros(3, 300, 400)
+    mask[0, :, 197:204] = 1
+    options = {"content_mask": mask, "levels": [1], "observe_size": 50}
+    _, vanishing = both("wct", content, ducks, 200, **options)
+    regions, _ = read_masks(mask, (None,), (300, 400), [(80, 120)])
+    assert 0 in regions.scaled(38, 50).pixels
+    line = vanishing[0, :, :, 200]
+    assert line.std(dim=1).min() > 0.05  # not one colour
+    _, whole = both("wct", content, ducks, 200, levels=[1], observe_size=50)
+    assert (line - whole[0, :, :, 200]).abs().mean() < 0.05
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (7, 2000), (513, 511), (64, 64)])
