@@ -51,6 +51,19 @@ def test_transfer_writes_picture_and_report(run, pictures):
     assert sorted(p.name for p in pictures.iterdir()) == ["cat.png", "ducks.jpg", "out.png", "report.json"]
 
 
+def test_a_result_too_long_for_its_format_is_told_before_any_work(run, pictures):
+    Pillow.new("RGB", (16384, 1)).save("long.png")
+    for wrong in (
+        ["transfer", "long.png", "ducks.jpg", "-o", "out.webp"],
+        ["transfer", "cat.png", "ducks.jpg", "-o", "out.webp", "--size", "20000"],
+        ["texture", "ducks.jpg", "-o", "out.webp", "--size", "20000x16"],
+    ):
+        code, output = run(*wrong, "--device", "cpu")
+        assert code == 1
+        assert output.err.startswith("universal-style: output out.webp would be")
+        assert output.err.count("\n") == 1
+
+
 def test_a_saved_style_stands_for_a_picture(run, pictures):
     assert run("style", "save", "ducks.jpg", "-o", "ducks.safetensors", "--dtype", "float32")[0] == 0
     common = ("--levels", "1", "--dtype", "float32", "--quiet")

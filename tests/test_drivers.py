@@ -1,14 +1,17 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from universal_style import canvas
+from universal_style.drivers import bounds
 from universal_style.drivers.bounds import bound_of, bytes_of
 from universal_style.drivers.whole import carry
 from universal_style.errors import OptionError, OutputError
 from universal_style.images import Image
 from universal_style.methods import METHODS, Blind
 from universal_style.networks.stage import reach_down, reach_up
-from universal_style.regions import LabelMap
+from universal_style.regions import LabelMap, read_masks
 from universal_style.smoothing import ClosedForm, GuidedFilter, smoothed
 from universal_style.stylizer import Stylizer
 from universal_style.transforms import AffineMap
@@ -79,6 +82,20 @@ def test_a_reduced_copy_gives_nearly_the_same_maps(cat, ducks):
     assert (same - whole).abs().max() < 1 / 255
 
 
+def test_a_region_that_vanishes_in_a_reduced_copy_is_carried_as_the_whole(cat, ducks):
+    content = cat.resize((400, 300))
+    mask = torch.zeros(3, 300, 400)
+    mask[0, :, 197:204] = 1
+    options = {"content_mask": mask, "levels": [1], "observe_size": 50}
+    _, vanishing = both("wct", content, ducks, 200, **options)
+    regions, _ = read_masks(mask, (None,), (300, 400), [(80, 120)])
+    assert 0 in regions.scaled(38, 50).pixels
+    line = vanishing[0, :, :, 200]
+    assert line.std(dim=1).min() > 0.05  # not one colour
+    _, whole = both("wct", content, ducks, 200, levels=[1], observe_size=50)
+    assert (line - whole[0, :, :, 200]).abs().mean() < 0.05
+
+
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (7, 2000), (513, 511), (64, 64)])
 @pytest.mark.parametrize("most", [1, 200**2, 10**9])
 def test_windows_cover_each_pixel_once_with_their_halo(height, width, most):
@@ -134,6 +151,21 @@ def test_amounts_of_memory_are_read(text, amount):
 def test_bounds_that_mean_nothing_are_refused(tile, memory, said):
     with pytest.raises(OptionError, match=said):
         bound_of(tile, memory)
+
+
+def test_what_a_group_caches_of_files_is_free(tmp_path, monkeypatch):
+    monkeypatch.setattr(bounds, "GROUP", tmp_path)
+    monkeypatch.setattr(bounds.psutil, "virtual_memory", lambda: SimpleNamespace(available=2**40))
+    cpu = torch.device("cpu")
+    assert bounds.free_memory(cpu) == 2**40  # no group
+    (tmp_path / "memory.max").write_text("8000\n")
+    (tmp_path / "memory.current").write_text("7000\n")
+    assert bounds.free_memory(cpu) == 1000
+    parts = {"anon": 2000, "file": 4500, "shmem": 700, "inactive_file": 3000, "active_file": 800}
+    (tmp_path / "memory.stat").write_text("".join(f"{name} {number}\n" for name, number in parts.items()))
+    assert bounds.free_memory(cpu) == 4800
+    (tmp_path / "memory.max").write_text("max\n")
+    assert bounds.free_memory(cpu) == 2**40
 
 
 def test_a_bound_on_memory_makes_windows_or_says_what_is_needed(cat, ducks):

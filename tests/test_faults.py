@@ -189,6 +189,26 @@ with replacing(Path({str(tmp_path / "a")!r})) as temporary:
     assert sorted(path.name for path in tmp_path.iterdir()) == [".a b.partial", "a"]
 
 
+@pytest.mark.parametrize("letter", ["a", "ä"])
+def test_a_name_as_long_as_a_disk_takes_is_written(tmp_path, letter):
+    names = [f"{letter * (250 // len(letter.encode()))}{end}.x" for end in "12"]
+    with replacing(tmp_path / names[0]) as temporary:
+        temporary.write_bytes(b"one")
+        write_bytes(tmp_path / names[1], b"other")
+    assert [(tmp_path / name).read_bytes() for name in names] == [b"one", b"other"]
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_what_a_killed_process_left_of_a_long_name_goes(tmp_path):
+    path = tmp_path / ("a" * 250)
+    with replacing(path) as temporary:
+        temporary.write_bytes(b"whole")
+        left = temporary.with_name(temporary.name.replace(f".{os.getpid()}.", f".{2**40}."))
+        left.write_bytes(b"half")
+    write_bytes(path, b"again")
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def _environment():
     return os.environ | {"PYTHONPATH": str(Path(cli.__file__).parents[2])}
 

@@ -1,4 +1,5 @@
 import io
+import struct
 
 import jaxtyping
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image as Pillow
 from PIL import ImageCms, ImageOps
 
 from universal_style.errors import InputError, OptionError, OutputError
-from universal_style.images import Image, check_writable, output_format
+from universal_style.images import Image, check_fits, check_writable, long_side_of, output_format
 
 
 def gradient(height=12, width=20):
@@ -35,6 +36,23 @@ def swapped_profile():
             profile[offset : offset + 16] = b"curv\0\0\0\0\0\0\0\1\1\0\0\0"  # gamma 1.0 as u8Fixed8
             profile[start + 8 : start + 12] = (14).to_bytes(4, "big")
     return bytes(profile)
+
+
+def scanner_profile():
+    """An RGB profile with a table to Lab and none back, as scanners have, made by hand."""
+    ramps = bytes(range(256)) * 3
+    corners = [(85 * (r + g + b), 128 + 60 * (r - g), 128 + 60 * (g - b)) for r, g, b in np.ndindex(2, 2, 2)]
+    unit = struct.pack(">9i", *np.eye(3, dtype=int).flatten() * 65536)
+    white = struct.pack(">3i", 63190, 65536, 54061)
+    table = b"mft1\0\0\0\0\3\3\2\0" + unit + ramps + np.uint8(corners).tobytes() + ramps
+    tags = {b"wtpt": b"XYZ \0\0\0\0" + white, b"A2B0": table}
+    directory, body = struct.pack(">I", len(tags)), b""
+    for name, tag in tags.items():
+        directory += name + struct.pack(">II", 132 + 12 * len(tags) + len(body), len(tag))
+        body += tag
+    kind = struct.pack(">I", 0x02400000) + b"scnrRGB Lab ".ljust(24, b"\0") + b"acsp"
+    header = struct.pack(">I4x", 128 + len(directory) + len(body)) + kind.ljust(60, b"\0") + white
+    return header.ljust(128, b"\0") + directory + body
 
 
 def test_every_kind_of_source_gives_the_same_pixels(tmp_path):
@@ -117,6 +135,17 @@ def test_a_colour_profile_is_converted_from_and_back_to(tmp_path):
         assert gap.mean() < 1.5
 
 
+def test_a_profile_that_leads_only_one_way_gives_srgb(tmp_path):
+    profile = scanner_profile()
+    image = Image.of(saved(tmp_path, Pillow.fromarray(gradient()), "scan.png", icc_profile=profile))
+    assert np.abs(image.pixels * 255 - gradient()).mean() > 5  # it is read by its profile
+    assert image.profile == b""
+    assert image.pillow().size == (20, 12)
+    image.write(tmp_path / "back.png")
+    with Pillow.open(tmp_path / "back.png") as back:
+        assert "icc_profile" not in back.info
+
+
 def test_a_damaged_profile_is_ignored(tmp_path):
     path = saved(tmp_path, Pillow.fromarray(gradient()), "x.png", icc_profile=b"not a profile at all")
     assert np.array_equal(np.rint(Image.of(path).pixels * 255), gradient())
@@ -147,6 +176,52 @@ def test_sixteen_bits_stay_sixteen_bits(tmp_path, rng, suffix, channels):
         assert again.bits == 16
         assert np.array_equal(again.pixels, image.pixels)
         assert (again.alpha is None) == (channels % 2 == 1)
+
+
+@pytest.mark.parametrize("profile", [None, b"of grey"])
+def test_a_deep_tiff_of_grey_may_begin_at_white(tmp_path, rng, profile):
+    array = rng.integers(0, 65536, (6, 9), dtype=np.uint16)
+    tifffile.imwrite(tmp_path / "white.tif", array, photometric="miniswhite", iccprofile=profile)
+    image = Image.of(tmp_path / "white.tif")
+    assert image.bits == 16
+    np.testing.assert_allclose(image.pixels[:, :, 0] * 65535, 65535 - array.astype(float), atol=0.01)
+
+
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+def test_alpha_is_divided_out_of_a_deep_tiff(tmp_path, rng, planar):
+    plain = rng.integers(0, 65536, (6, 4, 4), dtype=np.uint16)
+    plain[0, :, 3] = 0
+    plain[1:, :, 3] |= 0x4000
+    array = plain.copy()
+    array[:, :, :3] = np.rint(plain[:, :, :3] * (plain[:, :, 3:] / 65535))
+    planes = np.moveaxis(array, -1, 0) if planar == "separate" else array
+    kind = {"photometric": "rgb", "extrasamples": ["assocalpha"], "planarconfig": planar}
+    tifffile.imwrite(tmp_path / "premultiplied.tif", planes, **kind)
+    image = Image.of(tmp_path / "premultiplied.tif")
+    assert image.bits == 16
+    np.testing.assert_allclose(image.alpha * 65535, plain[:, :, 3], atol=0.01)
+    np.testing.assert_allclose(image.pixels[1:] * 65535, plain[1:, :, :3], atol=4)
+    assert image.pixels[0].max() == 0
+
+
+def test_what_is_not_alpha_in_a_deep_tiff_is_left_out(tmp_path, rng):
+    array = rng.integers(0, 65536, (6, 9, 4), dtype=np.uint16)
+    tifffile.imwrite(tmp_path / "infrared.tif", array, photometric="rgb", extrasamples=["unspecified"])
+    image = Image.of(tmp_path / "infrared.tif")
+    assert (image.bits, image.alpha) == (16, None)
+    np.testing.assert_allclose(image.pixels * 65535, array[:, :, :3], atol=0.01)
+
+
+def test_a_deep_tiff_of_cmyk_is_read_as_ink(tmp_path):
+    ink = np.zeros((6, 9, 4), np.uint16)
+    ink[:, :, 0] = 65535
+    ink[3:, :, 3] = 32768
+    tifffile.imwrite(tmp_path / "ink.tif", ink, photometric="separated")
+    image = Image.of(tmp_path / "ink.tif")
+    eight_bits = Image.of(Pillow.fromarray((ink >> 8).astype(np.uint8), "CMYK"))
+    assert image.alpha is None
+    assert np.array_equal(image.pixels, eight_bits.pixels)
+    assert image.pixels[0, 0].tolist() == [0, 1, 1]
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -275,6 +350,38 @@ def test_an_unknown_suffix_is_wrong_usage(tmp_path):
     for name in ("out.xyz", "out"):
         with pytest.raises(OptionError, match="use one of"):
             output_format(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "others"),
+    [
+        ("out.webp", (1, 16384), ".png, .jpg, .jpeg, .tif, .tiff, .bmp"),
+        ("out.jpg", (65501, 1), ".png, .tif, .tiff, .bmp"),
+    ],
+)
+def test_a_picture_too_long_for_its_format_is_refused_in_one_line(tmp_path, name, size, others):
+    picture = Image(np.zeros((*size, 3), np.float32))
+    with pytest.raises(OutputError, match=rf"has at most \d+ a side; use one of {others}$"):
+        picture.write(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+    check_fits(tmp_path / name, max(size) - 1)
+    for suffix in others.split(", "):
+        check_fits(tmp_path / f"out{suffix}", max(size))
+
+
+def test_the_longer_side_is_read_from_the_header(tmp_path):
+    path = saved(tmp_path, Pillow.fromarray(gradient(9, 31)), "a.png")
+    path.write_bytes(path.read_bytes()[:60])
+    assert long_side_of(path) == 31
+    with pytest.raises(InputError, match="does not exist"):
+        long_side_of(tmp_path / "b.png")
+
+
+def test_a_name_too_long_for_the_disk_is_told_in_one_line(tmp_path):
+    path = tmp_path / f"{'a' * 300}.png"
+    for write in (check_writable, Image.of(gradient()).write):
+        with pytest.raises(OutputError, match="cannot be written"):
+            write(path)
 
 
 def test_an_unwritable_output_is_found_before_any_work(tmp_path, monkeypatch):

@@ -1,4 +1,5 @@
 import numpy as np
+import played_mps
 import pytest
 import torch
 from PIL import Image as Pillow
@@ -8,6 +9,7 @@ from universal_style.drivers.whole import drive
 from universal_style.errors import InputError, OptionError, UniversalStyleError
 from universal_style.images import Image
 from universal_style.methods import method_named
+from universal_style.methods.descent import Phase
 from universal_style.networks.checkpoints import bundled_folder, load_encoder
 from universal_style.networks.layers import Layers, layer_names
 from universal_style.networks.pooling import AveragePooling, NearestPooling
@@ -302,6 +304,16 @@ def test_deep_photo_adds_photorealism_in_a_second_phase(small):
     assert deep.transfer(small[0].resize((2, 2)), small[1], iterations=1).size == (2, 2)
 
 
+def test_the_affinity_is_built_beside_a_device_without_float64(small, monkeypatch):
+    deep = Stylizer("deep-photo", device="cpu", dtype="float32")
+    _, request, task = deep.prepare(*small, iterations=1, scales=1)
+    expected = request.recipe.energy(deep.loaded, task, task.pixels, Phase(1.0, 1.0)).affinity
+    played_mps.play(monkeypatch)
+    found = request.recipe.energy(deep.loaded, task, task.pixels.to("mps"), Phase(1.0, 1.0)).affinity
+    assert (found.planes.device.type, found.degrees.device.type) == ("mps", "mps")
+    assert torch.equal(found.planes.to("cpu"), expected.planes)
+
+
 def test_regions_take_the_style_of_their_counterparts(gatys, small):
     grey = Pillow.new("RGB", (64, 64), (128, 128, 128))
     mask, style = (np.zeros((64, 64, 3), np.uint8) for _ in range(2))
@@ -332,6 +344,22 @@ def test_a_region_that_keeps_is_left_alone(gatys, small):
     )[0]
     change = np.abs(result.pixels - np.asarray(small[0]) / 255).mean(axis=(0, 2))
     assert change[40:].mean() < 0.2 * change[:24].mean()
+
+
+def test_what_a_region_keeps_beside_other_styles_is_its_own_gram(gatys, small):
+    mask = np.zeros((48, 64, 3), np.uint8)
+    mask[:, 32:] = (0, 0, 255)
+    alone = np.zeros((48, 64, 3), np.uint8)  # the first style lacks the blue region
+    masks = {"content_mask": mask, "style_masks": [alone, mask], "missing": "keep", "style_layers": ["relu1_1"]}
+    # with the content itself for the second style, all that is wanted of the blue region is there already
+    _, request, task = gatys.prepare(small[0], small[1], small[0], **masks, style_weights=[0.6, 0.4])
+    energy = request.recipe.energy(gatys.loaded, task, task.pixels, Phase(1.0, 0.0))
+    (term,) = energy.style.values()
+    _, features = next(energy.layers.walk(task.pixels))
+    seen = columns_of(features, term.rows, term.columns)[0]
+    gaps = [float((aim.gram - aim.region.second_moment(seen)).norm() / aim.norm.sqrt()) for aim in term.aims]
+    assert gaps[0] > 0.1
+    assert gaps[1] < 1e-3
 
 
 def test_styles_are_weighed(gatys, small):

@@ -424,32 +424,37 @@ def thirds():
 
 
 def test_styles_are_assigned_to_regions_by_colour():
-    matched = assign(thirds(), [colour_named("#f01010"), colour_named("green")], "global", [0.25, 0.75])
+    wholes = [LabelMap.uniform(20, 30), LabelMap.uniform(7, 9)]
+    matched = assign(thirds(), wholes, [colour_named("#f01010"), colour_named("green")], "global", [0.25, 0.75])
     assert [region.label for region in matched.regions] == [1, 0, 2]
     assert matched.weights == {1: (0, 1), 0: (1, 0), 2: (0.25, 0.75)}
     assert matched.sources[0] == (WHOLE, KEEP)
+    assert [source.pixels for source in matched.regions[1].sources] == [600, 0]
+    assert matched.regions[0].line().endswith("style 2: whole picture, 63 pixels")
     assert "no style names it" in matched.regions[2].line()
     assert matched.regions[2].sources[0].content == WHOLE  # too few pixels to say anything
 
 
 def test_regions_that_no_style_names():
+    wholes = [LabelMap.uniform(20, 30), LabelMap.uniform(7, 9)]
     colours = [(255, 0, 0), (0, 128, 0)]
-    kept = assign(thirds(), colours, "keep", [0.5, 0.5])
+    kept = assign(thirds(), wholes, colours, "keep", [0.5, 0.5])
     assert kept.sources[2] == (KEEP, KEEP)
-    joined = assign(thirds(), colours, "nearest", [0.5, 0.5])
+    joined = assign(thirds(), wholes, colours, "nearest", [0.5, 0.5])
     assert joined.weights[2] == joined.weights[1]
     assert joined.regions[2].sources[1].content == 1
-    mixed = assign(thirds(), [(255, 0, 0)] * 2, "keep", [0.25, 0.5])
+    mixed = assign(thirds(), wholes, [(255, 0, 0)] * 2, "keep", [0.25, 0.5])
     assert mixed.weights[0] == pytest.approx((1 / 3, 2 / 3))
 
 
 def test_a_colour_of_no_region_is_refused():
+    wholes = [LabelMap.uniform(20, 30), LabelMap.uniform(7, 9)]
     with pytest.raises(OptionError, match=r"no region of the content's mask has the colour #ffffff; it has #008000, "):
-        assign(thirds(), [(255, 255, 255)], "global", [1.0])
+        assign(thirds(), wholes[:1], [(255, 255, 255)], "global", [1.0])
     with pytest.raises(OptionError, match="'rad' is not a colour"):
         colour_named("rad")
     with pytest.raises(OptionError, match="weigh nothing"):
-        assign(thirds(), [(255, 0, 0), (0, 128, 0)], "global", [0.0, 1.0])
+        assign(thirds(), wholes, [(255, 0, 0), (0, 128, 0)], "global", [0.0, 1.0])
 
 
 def test_wrong_options_are_refused():

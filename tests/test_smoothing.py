@@ -1,4 +1,5 @@
 import numpy as np
+import played_mps
 import pytest
 import torch
 from scipy import sparse
@@ -13,6 +14,7 @@ from universal_style.smoothing import (
     Smoothing,
     closed_form,
     coarse,
+    smoothed,
     smoothing_named,
 )
 from universal_style.smoothing.affinity import Affinity
@@ -206,6 +208,16 @@ def test_the_guided_filter_is_that_of_the_definition(guide, result):
             slope = slopes[(slice(None), slice(None), *part)].mean((2, 3))
             expected = slope @ colours[:, y, x] + offsets[(slice(None), *part)].mean((1, 2))
             np.testing.assert_allclose(found[:, y, x], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("smoothing", [ClosedForm(), GuidedFilter()], ids=["closed form", "guided"])
+@pytest.mark.parametrize("most", [60, 10**6], ids=["in windows", "at once"])
+def test_smoothing_leaves_a_device_without_float64_and_comes_back(guide, result, smoothing, most, monkeypatch):
+    on_cpu = smoothed(smoothing, result[None], guide[None], most)
+    played_mps.play(monkeypatch)
+    there = smoothed(smoothing, result[None].to("mps"), guide[None].to("mps"), most)
+    assert there.device.type == "mps"
+    assert torch.equal(there.to("cpu"), on_cpu)
 
 
 def test_names_are_looked_up():

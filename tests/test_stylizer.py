@@ -242,6 +242,8 @@ def test_progress_is_told(stylizer, cat, ducks):
         ({"sites": ["roof"]}, "site .roof. is unknown"),
         ({"sites": ["skip"]}, "method wct has no site skip"),
         ({"sites": []}, "no site given"),
+        ({"method": "wct2", "levels": [4], "sites": ["skip"]}, "method wct2 has no site skip at level 4; add encoder"),
+        ({"method": "wct2", "levels": [4], "sites": ["skip", "decoder"]}, "no site skip or decoder at level 4"),
         ({"missing": "guess"}, "missing .guess. is unknown"),
         ({"auto_regions": 3, "semantic_regions": True}, "exclude each other"),
         ({"auto_regions": 1}, "auto-regions 1 is out of range"),

@@ -319,6 +319,12 @@ def test_a_bad_plan_is_refused(folder, tmp_path, changes, message):
         plan(folder, tmp_path, **changes)
 
 
+def test_decoders_are_not_trained_on_a_device_without_float64(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    with pytest.raises(OptionError, match="which device mps lacks; use --device cpu"):
+        plan(folder, tmp_path, device="mps")
+
+
 @pytest.mark.parametrize(
     ("options", "takers"),
     [(DecoderTraining, (Plan.of, Recipe)), (FeedForwardTraining, (FeedForwardPlan,))],

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from glob import escape
+from hashlib import sha256
 from pathlib import Path
 
 from universal_style.errors import OutputError
 
 PARTIAL = ".partial"
 """Suffix of a file that is being written."""
+MOST_BYTES = 200
+"""Of a file's name that its temporary name begins with; with what is added, a name may have 255 on most disks."""
 
 
 @contextmanager
@@ -22,7 +25,7 @@ def replacing(path: Path) -> Iterator[Path]:
         OutputError: writing or replacing failed.
     """
     _remove_dead(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")  # two processes may write one file
+    temporary = path.with_name(f".{_stem(path)}.{os.getpid()}{PARTIAL}")  # two processes may write one file
     try:
         yield temporary
         temporary.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o644)
@@ -30,7 +33,8 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise OutputError(f"{path} cannot be written ({error.strerror or error}); choose another place") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # what went wrong has been told
+            temporary.unlink()
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -43,9 +47,17 @@ def write_bytes(path: Path, data: bytes) -> None:
         temporary.write_bytes(data)
 
 
+def _stem(path: Path) -> str:
+    """Give a file's name, a long one cut and told apart from others that begin alike."""
+    name = os.fsencode(path.name)
+    if len(name) <= MOST_BYTES:
+        return path.name
+    return f"{name[:MOST_BYTES].decode(errors='ignore')}.{sha256(name).hexdigest()[:16]}"
+
+
 def _remove_dead(path: Path) -> None:
     """Remove what killed processes left of earlier attempts at a file."""
-    for leftover in path.parent.glob(f".{escape(path.name)}.*{PARTIAL}"):
+    for leftover in path.parent.glob(f".{escape(_stem(path))}.*{PARTIAL}"):
         process = leftover.name.removesuffix(PARTIAL).rpartition(".")[2]
         if process.isdecimal() and not _lives(int(process)):
             leftover.unlink(missing_ok=True)

@@ -52,6 +52,11 @@ def backend_named(device: str = "auto", dtype: str = "auto") -> Backend:
     return Backend(torch.device(device), DTYPES[dtype])
 
 
+def exact_device(device: torch.device) -> torch.device:
+    """Say where float64 is computed for what lies on a device: there, but for MPS, which has none, on the CPU."""
+    return torch.device("cpu") if device.type == "mps" else device
+
+
 def cpu_computes_bfloat16() -> bool:
     """Say whether the CPU multiplies bfloat16 in hardware."""
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")

@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from universal_style.devices import exact_device
+
 CHUNK_COLUMNS = 16384
 """Columns whose scatter is summed in the features' own precision before it enters the float64 total."""
 
@@ -42,7 +44,7 @@ class Moments:
             columns: one feature vector per column, any float precision.
             weights: non-negative weight per column (region coverage); 1 when left out.
         """
-        home = "cpu" if columns.device.type == "mps" else columns.device  # MPS has no float64
+        home = exact_device(columns.device)
         total = cls.empty(columns.shape[0], home)
         for start in range(0, columns.shape[1], CHUNK_COLUMNS):
             part = slice(start, start + CHUNK_COLUMNS)
@@ -51,7 +53,7 @@ class Moments:
 
     @classmethod
     def _of_chunk(cls, columns: Tensor, weights: Tensor | None) -> Moments:
-        home = "cpu" if columns.device.type == "mps" else columns.device
+        home = exact_device(columns.device)
         if weights is not None:  # of all columns, most lie outside of a region
             counted = weights > 0
             columns, weights = columns.T[counted].T, weights[counted]

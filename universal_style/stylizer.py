@@ -229,7 +229,7 @@ class Stylizer:
             return match(regions, regions_of_styles, request.missing, request.weights)
         if regions.is_uniform or not all(labels.is_uniform for labels in regions_of_styles):
             raise OptionError("style-regions name regions of the content's mask; give that mask and no style masks")
-        return assign(regions, request.style_regions, request.missing, request.weights)
+        return assign(regions, regions_of_styles, request.style_regions, request.missing, request.weights)
 
     @torch.inference_mode()
     def _found_regions(self, pictures: Sequence[Image], count: int, seed: int) -> list[LabelMap]:

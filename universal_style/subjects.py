@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from universal_style.devices import Backend
+from universal_style.devices import Backend, exact_device
 from universal_style.drivers.fit import Aim
 from universal_style.errors import InputError
 from universal_style.images import Image, Source
@@ -209,5 +209,5 @@ class Loaded:
 
     @property
     def home(self) -> torch.device:
-        """Where moments live: on the device, but MPS has no float64."""
-        return torch.device("cpu") if self.backend.device.type == "mps" else self.backend.device
+        """Where moments live."""
+        return exact_device(self.backend.device)

@@ -48,7 +48,7 @@ def transfer(
     ] = None,
 ) -> None:
     """Give a picture the style of others."""
-    from universal_style.images import Image, check_writable, make_folder, output_format
+    from universal_style.images import Image, check_fits, check_writable, long_side_of, make_folder, output_format
     from universal_style.lut import Lut, check_lut
     from universal_style.methods import BLIND, Witness, method_named
     from universal_style.request import Request
@@ -63,6 +63,7 @@ def transfer(
     for path in (output, report, lut):
         if path is not None:
             check_writable(path)
+    check_fits(output, styling.size or long_side_of(content))
     witness: Witness = BLIND if running.quiet else announcer()
     if explain is not None:
         with extra("plots"):

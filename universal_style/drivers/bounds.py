@@ -32,6 +32,8 @@ FEWEST_PIXELS = 256 * 256
 """Windows are no smaller than this; under it, most of a window would be halo."""
 SHARE = 0.5
 """Of the memory that is free, how much windows may take when nothing is said."""
+GROUP = Path("/sys/fs/cgroup")
+"""Where Linux tells of the group of processes that this one belongs to, such as a container's (cgroup v2)."""
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -142,10 +144,18 @@ def free_memory(device: torch.device) -> int:
         free, _ = torch.cuda.mem_get_info(device)
         return int(free)
     free = int(psutil.virtual_memory().available)
-    limit, used = (Path("/sys/fs/cgroup") / name for name in ("memory.max", "memory.current"))
+    limit = GROUP / "memory.max"
     if limit.is_file() and (text := limit.read_text().strip()).isdigit():
-        free = min(free, int(text) - int(used.read_text()))
+        free = min(free, int(text) - _used_by_group())
     return max(0, free)
+
+
+def _used_by_group() -> int:
+    """Say how many bytes a group's processes hold, without the files that Linux caches and gives up when asked."""
+    used, parts = int((GROUP / "memory.current").read_text()), GROUP / "memory.stat"
+    lines = parts.read_text().splitlines() if parts.is_file() else []
+    told = {name: int(number) for name, number in map(str.split, lines)}
+    return used - told.get("inactive_file", 0) - told.get("active_file", 0)  # `file` has shared memory in it too
 
 
 def bound_of(tile: str | int, memory: str | int | None) -> Bound:

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from universal_style.devices import exact_device
 from universal_style.moments import CHUNK_COLUMNS, Moments
 from universal_style.networks.stage import Site
 from universal_style.regions import LabelMap
@@ -88,7 +89,7 @@ def send_through(
 def _moments(columns: Float[Tensor, "c rows columns"], weights: Float[Tensor, "rows columns"] | None) -> Moments:
     """Take moments band by band, so that no copy of all columns is made."""
     band = max(1, CHUNK_COLUMNS // max(1, columns.shape[2]))
-    total = Moments.empty(len(columns), "cpu" if columns.device.type == "mps" else columns.device)
+    total = Moments.empty(len(columns), exact_device(columns.device))
     for top in range(0, columns.shape[1], band):
         share = None if weights is None else weights[top : top + band].flatten()
         total = total.merge(Moments.of(columns[:, top : top + band].flatten(1), share))

@@ -62,7 +62,9 @@ class StyleFit:
             grounds.setdefault(aim.content, []).append((aim.weight, aim.style[site.key]))
         maps, weights = [identity], [1 - sum(aim.weight for aim in aims)]
         for ground, styles in grounds.items():
-            own = merge_all(content) if ground == WHOLE else content[ground]
+            # a thin region may have vanished from a reduced copy
+            unseen = ground == WHOLE or not content[ground].count > 0
+            own = merge_all(content) if unseen else content[ground]
             for weight, style in self.mixing(styles):
                 maps.append(self.transform(own, style))
                 weights.append(weight)

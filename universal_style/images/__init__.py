@@ -5,7 +5,7 @@ numbers and colours on that way.
 """
 
 from universal_style.images.picture import Image
-from universal_style.images.reading import Source
-from universal_style.images.writing import FORMATS, check_writable, make_folder, output_format
+from universal_style.images.reading import Source, long_side_of
+from universal_style.images.writing import FORMATS, check_fits, check_writable, make_folder, output_format
 
-__all__ = ["FORMATS", "Image", "Source", "check_writable", "make_folder", "output_format"]
+__all__ = ["FORMATS", "Image", "Source", "check_fits", "check_writable", "long_side_of", "make_folder", "output_format"]

@@ -17,10 +17,20 @@ def to_srgb(picture: Pillow.Image, profile: bytes) -> tuple[Pillow.Image, bytes]
         return picture.convert("RGB"), b""
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        kept = profile if source.profile.xcolor_space.strip() == "RGB" else b""
-        return _converted(picture, source, SRGB), kept
+        return _converted(picture, source, SRGB), profile if _leads_back(source) else b""
     except (ImageCms.PyCMSError, OSError):  # a profile that is damaged or of another mode means nothing
         return picture.convert("RGB"), b""
+
+
+def _leads_back(profile: Any) -> bool:
+    """Say whether a profile is one of RGB that can be converted to; a scanner's may only be converted from."""
+    if profile.profile.xcolor_space.strip() != "RGB":
+        return False
+    try:
+        _converted(Pillow.new("RGB", (1, 1)), SRGB, profile)
+    except ImageCms.PyCMSError:
+        return False
+    return True
 
 
 def from_srgb(picture: Pillow.Image, profile: bytes) -> Pillow.Image:

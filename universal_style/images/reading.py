@@ -63,21 +63,37 @@ def read(source: Source) -> Planes:
     raise InputError(f"{type(source).__name__} is not a picture; give a path, a PIL image, an array or a tensor")
 
 
+def long_side_of(path: Path) -> int:
+    """Say how many pixels the longer side of a picture's file has, by what its header says.
+
+    Raises:
+        InputError: it is missing, empty, too large or not a picture.
+    """
+    with _decoding(str(path)):
+        _check_file(path)
+        with Pillow.open(path, formats=_formats()) as picture:
+            return max(picture.size)
+
+
 def _of_file(path: Path) -> Planes:
     with _decoding(str(path)):
-        if path.is_dir():
-            raise InputError(f"{path} is a folder; give a picture file")
-        if not path.exists():
-            raise InputError(f"{path} does not exist; give a picture file")
-        size = path.stat().st_size
-        if size == 0:
-            raise InputError(f"{path} is empty (0 bytes); give a picture file")
-        if size > MOST_BYTES:
-            raise InputError(f"{path} has {size / 2**30:.1f} GiB, more than a picture can have here; shrink it first")
+        _check_file(path)
         data = path.read_bytes()  # of a file, decoders read as many bytes as it claims to have: memory for all of them
         with Pillow.open(io.BytesIO(data), formats=_formats()) as picture:
             deep = deep_array(data, picture, MOST_PIXELS)
             return _of_pillow(picture) if deep is None else planes_of(deep)
+
+
+def _check_file(path: Path) -> None:
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; give a picture file")
+    if not path.exists():
+        raise InputError(f"{path} does not exist; give a picture file")
+    size = path.stat().st_size
+    if size == 0:
+        raise InputError(f"{path} is empty (0 bytes); give a picture file")
+    if size > MOST_BYTES:
+        raise InputError(f"{path} has {size / 2**30:.1f} GiB, more than a picture can have here; shrink it first")
 
 
 @contextmanager

@@ -30,6 +30,8 @@ FORMATS = {
 }
 OPAQUE_FORMATS = frozenset({"JPEG", "BMP"})
 DEEP_FORMATS = frozenset({"PNG", "TIFF"})
+MOST_SIDE = {"JPEG": 65500, "WEBP": 16383}
+"""Pixels of the longer side that a format has room for; the others have room for any picture."""
 SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     "JPEG": {"quality": 95, "subsampling": 0},
     "WEBP": {"quality": 95, "method": 4},
@@ -53,6 +55,7 @@ def write(planes: Planes, path: Path) -> None:
         OutputError: the file cannot be written.
     """
     form = output_format(path)
+    check_fits(path, max(planes.height, planes.width))
     with replacing(path) as temporary, temporary.open("wb") as stream:
         if form == "TIFF" and is_mapped(planes.height, planes.width):
             write_pyramid(planes, stream)
@@ -93,6 +96,22 @@ def output_format(path: Path) -> str:
     return form
 
 
+def check_fits(path: Path, long_side: int) -> None:
+    """Make sure that the format of a path has room for a picture with so many pixels on its longer side.
+
+    Raises:
+        OptionError: the suffix names no known format.
+        OutputError: the picture is larger.
+    """
+    form = output_format(path)
+    if long_side > MOST_SIDE.get(form, long_side):
+        larger = [suffix for suffix, other in FORMATS.items() if long_side <= MOST_SIDE.get(other, long_side)]
+        raise OutputError(
+            f"output {path.name} would be {long_side} pixels long, {form} has at most {MOST_SIDE[form]} a side; "
+            f"use one of {', '.join(larger)}"
+        )
+
+
 def check_writable(path: Path) -> None:
     """Make sure, before any work is done, that a result can be written to a path.
 
@@ -100,7 +119,11 @@ def check_writable(path: Path) -> None:
         OutputError: it cannot.
     """
     folder = path.parent
-    if path.is_dir():
+    try:
+        is_folder = path.is_dir()
+    except OSError as error:
+        raise OutputError(f"output {path} cannot be written ({error.strerror}); choose another name") from error
+    if is_folder:
         raise OutputError(f"output {path} is a folder; name a file in it, such as {path / 'result.png'}")
     if not folder.is_dir():
         raise OutputError(f"output folder {folder} does not exist; create it or choose another")

@@ -82,11 +82,17 @@ class ClosedForm:
         """
         chosen = self.usual_levels if levels is None else _levels(levels, self)
         places = self.usual_places if sites is None else _places(sites, self)
+        stages = self.arrangement(chosen, places, self.pooling)
+        if not any(plan.sites for plan in stages):
+            raise OptionError(
+                f"method {self.name} has no site {' or '.join(places)} at level {', '.join(map(str, chosen))}; "
+                "add encoder to the sites, or a shallower level"
+            )
         return Walks(
             pooling=self.pooling,
             levels=chosen,
             places=places,
-            stages=self.arrangement(chosen, places, self.pooling),
+            stages=stages,
             alphas=_alphas(alpha, chosen),
             transform=self.transform if transform is None else transform_named(transform),
             mixing=mixing_named(mix),

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from universal_style.devices import exact_device
 from universal_style.drivers.fit import Aim
 from universal_style.drivers.whole import drive
 from universal_style.errors import InputError
@@ -144,9 +145,10 @@ class Descent:
         grams = []
         for label, own in aims.items():
             region = RegionWeights.of(shares[label])
-            wanted = gram_wanted(own, site).to(seen.device, seen.dtype)
+            kept, present = 1 - sum(aim.weight for aim in own), region.second_moment(seen)
+            wanted = gram_wanted(own, site).to(seen.device, seen.dtype) + kept * present
             # A flat style's Gram is small beside the content's; distances relative to it alone would drown all.
-            norm = torch.maximum(squared_norm(wanted), squared_norm(region.second_moment(seen)))
+            norm = torch.maximum(squared_norm(wanted), squared_norm(present))
             grams.append(GramAim(region, pixels[label] / regions.labels.size, wanted, norm))
         return StyleTerm(self.style_layers[site.name], rows, columns, grams)
 
@@ -198,12 +200,13 @@ class Descent:
             drive(layers.walk(grown(content, layers.stride)), look)
         affinity = None
         if phase.photorealism_weight and min(height, width) >= SMALLEST_SIDE:
-            affinity = Affinity.of(content[0].contiguous(), EPSILON)
+            exact = content[0].to(exact_device(content.device))
+            affinity = Affinity.of(exact.contiguous(), EPSILON).to(content.device)
         return Energy(layers, style, kept, self.tv_weight, affinity, phase.photorealism_weight)
 
 
 def gram_wanted(aims: Sequence[Aim], site: Site) -> Float[Tensor, "c c"]:
-    """Mix the Gram matrices of what a region takes from each style."""
+    """Mix the Gram matrices of what a region takes from each style; what their weights leave of 1 is the content's."""
     return torch.stack([aim.weight * aim.style[site.key].second for aim in aims]).sum(dim=0)
 
 

@@ -28,7 +28,9 @@ def colour_named(text: str) -> Colour:
     return red, green, blue
 
 
-def assign(content: LabelMap, colours: Sequence[Colour], missing: str, weights: Sequence[float]) -> Match:
+def assign(
+    content: LabelMap, styles: Sequence[LabelMap], colours: Sequence[Colour], missing: str, weights: Sequence[float]
+) -> Match:
     """Give each region of the content the whole style whose colour it has.
 
     Styles of one colour are mixed there by their weights. A region that no style names takes all styles by their
@@ -36,6 +38,7 @@ def assign(content: LabelMap, colours: Sequence[Colour], missing: str, weights: 
 
     Args:
         content: with at least one colour.
+        styles: one map per style, of which the whole is taken.
         colours: one for each style.
         missing: of `MISSING`.
         weights: one for each style, at least 0.
@@ -45,23 +48,24 @@ def assign(content: LabelMap, colours: Sequence[Colour], missing: str, weights: 
     """
     pixels = content.pixels
     present = sorted((label for label in range(content.count) if pixels[label]), key=lambda label: -pixels[label])
+    sizes = [int(style.labels.size) for style in styles]
     labels = [_label_of(colour, content, present) for colour in colours]
     taken = {label: [style for style, own in enumerate(labels) if own == label] for label in present}
     regions = []
     for label in present:
-        reason, styles, ground = "", taken[label], label if pixels[label] > MIN_PIXELS else WHOLE
-        if not styles and missing == "nearest":
+        reason, chosen, ground = "", taken[label], label if pixels[label] > MIN_PIXELS else WHOLE
+        if not chosen and missing == "nearest":
             ground = neighbour(content.labels, label, [other for other in present if taken[other]])
-            styles, reason = taken[ground], f"no style names it; joins {colour_name(content.colours[ground])}"
-        elif not styles:
+            chosen, reason = taken[ground], f"no style names it; joins {colour_name(content.colours[ground])}"
+        elif not chosen:
             reason = "no style names it"
-            styles = [] if missing == "keep" else list(range(len(colours)))
-        total = sum(weights[style] for style in styles)
-        if styles and total <= 0:
+            chosen = [] if missing == "keep" else list(range(len(colours)))
+        total = sum(weights[style] for style in chosen)
+        if chosen and total <= 0:
             raise OptionError(f"the styles of region {colour_name(content.colours[label])} weigh nothing")
         sources = tuple(
-            Source(ground, WHOLE, 0, weights[style] / total, reason)
-            if style in styles
+            Source(ground, WHOLE, sizes[style], weights[style] / total, reason)
+            if style in chosen
             else Source(ground, KEEP, 0, 0.0, reason)
             for style in range(len(colours))
         )

@@ -67,6 +67,10 @@ class Affinity:
         planes[:, height - 2 :] = pending
         return cls(planes, _windows_over(height, guide.device)[:, None] * _windows_over(width, guide.device))
 
+    def to(self, device: torch.device) -> Affinity:
+        """Move to a device."""
+        return Affinity(self.planes.to(device), self.degrees.to(device))
+
     def __call__(self, values: Float[Tensor, "c h w"]) -> Float[Tensor, "c h w"]:
         """Give W times each plane of values."""
         return self.combined(values, 0, 1)

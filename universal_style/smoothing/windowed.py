@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from universal_style.canvas import blank, rest
+from universal_style.devices import exact_device
 from universal_style.smoothing.kinds import Smoothing
 from universal_style.windows import pixels_in, windows
 
@@ -21,9 +22,14 @@ def smoothed(
     guide: Float[Tensor, "1 3 h w"],
     most: int = MOST_PIXELS,
 ) -> Float[Tensor, "1 3 h w"]:
-    """Smooth a result by its guide, in windows with a halo where it has more than so many pixels."""
+    """Smooth a result by its guide, in windows with a halo where it has more than so many pixels.
+
+    What lies on a device without float64 is smoothed elsewhere and comes back.
+    """
     height, width = result.shape[2:]
     reach = smoothing.reach(height, width)
+    if reach and (exact := exact_device(result.device)) != result.device:
+        return smoothed(smoothing, result.to(exact), guide.to(exact), most).to(result.device)
     if height * width <= most or not reach:
         return smoothing(result, guide)
     fixed = smoothing.settled(height, width)

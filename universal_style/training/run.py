@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from universal_style.devices import Backend, backend_named
+from universal_style.devices import Backend, backend_named, exact_device
 from universal_style.errors import OptionError
 from universal_style.folders import pictures_in
 from universal_style.images import Image
@@ -88,7 +88,7 @@ class Plan:
 
         Raises:
             InputError: a folder holds no picture.
-            OptionError: an option is out of range.
+            OptionError: an option is out of range, or the device lacks float64.
         """
         chosen = looked_up("pooling", pooling, POOLINGS)
         for level in levels:
@@ -104,6 +104,11 @@ class Plan:
             for level, count in zip(levels, budget, strict=True)
         )
         at_least(0, workers=workers)
+        backend = backend_named(device, dtype)
+        if exact_device(backend.device) != backend.device:
+            raise OptionError(
+                f"decoders are trained in float64 too, which device {backend.device.type} lacks; use --device cpu"
+            )
         found = pictures_in(*pictures)
         if held_out is None:
             kept = found[::HELD_OUT_EVERY]
@@ -117,7 +122,7 @@ class Plan:
             styles=tuple(pictures_in(styles)) if styles is not None else tuple(found),
             held_out=tuple(kept[:HELD_OUT_MOST]),
             output=output,
-            backend=backend_named(device, dtype),
+            backend=backend,
             workers=workers,
             start=start,
             resume=resume,

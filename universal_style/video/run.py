@@ -19,6 +19,7 @@ from universal_style.methods import Carried, Carrier, Lasting, Task
 from universal_style.moments import Moments
 from universal_style.report import Report
 from universal_style.request import Request
+from universal_style.smoothing import smoothed
 from universal_style.stylizer import Stylizer
 from universal_style.video.clips import Clip, Frame
 from universal_style.video.targets import Target
@@ -65,7 +66,7 @@ class Look:
         carried = carrier.carry(given, self.task.regions, self.task.steps)
         self.task.steps.begin("smooth")
         coloured = image.tensor(self.task.pixels.device)
-        pixels = self.request.keep_colors.after(self.request.smoothing(carried, coloured), coloured)
+        pixels = self.request.keep_colors.after(smoothed(self.request.smoothing, carried, coloured), coloured)
         self.task.steps.begin("frames in and out")
         cuts = (*done.cuts, frame.number) if is_cut else done.cuts
         return replace(frame, image=image.with_pixels(pixels)), Progress(frame.number, cuts, frame.at, seen, scene)
