@@ -163,6 +163,15 @@ def test_the_summary(run, folders):
     assert "Traceback" not in error
 
 
+def test_a_picture_too_large_for_the_memory_fails_alone(run, folders, cat):
+    cat.resize((1500, 1000)).save(folders / "contents" / "large.png")
+    code, error, summary = run("contents", "ducks.jpg", "-o", "out", "-q", "--memory", "1110MiB")
+    assert (code, summary["done"], summary["failed"]) == (1, 3, 1)
+    assert "memory 1110MiB is too little for 1.5 megapixels; this picture needs" in error
+    code, error, _ = run("contents", "ducks.jpg", "-o", "none", "-q", "--memory", "900MiB")
+    assert (code, error.count("\n"), results("none")) == (2, 1, {})
+
+
 def test_a_failed_job_is_tried_again(run, folders, cat):
     bad = folders / "contents" / "bad.png"
     bad.write_text("no picture\n")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image as Pillow
 
 from universal_style import cli
@@ -181,6 +182,40 @@ def test_a_harmed_checkpoint_ends_with_one_line(run, pictures, harm):
     assert "damaged or swapped" in output.err
     assert output.err.count("\n") == 1
     assert not (pictures / "out.png").exists()
+
+
+def test_memory_that_ran_out_is_one_line(run, pictures, monkeypatch):
+    def refused(*asked, **options):
+        raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 20.00 GiB.")
+
+    def too_large(*asked, **options):
+        torch.empty(1 << 60, dtype=torch.uint8)
+
+    def broken(*asked, **options):
+        raise RuntimeError("something else")
+
+    for failing, said in ((refused, "CUDA out of memory. Tried"), (too_large, "can't allocate memory")):
+        monkeypatch.setattr("universal_style.stylizer.Stylizer.run", failing)
+        code, output = run("transfer", "cat.png", "ducks.jpg", "-o", "out.png")
+        assert (code, output.err.count("\n")) == (1, 1)
+        assert output.err.startswith("universal-style: memory ran out (")
+        assert said in output.err
+    monkeypatch.setattr("universal_style.stylizer.Stylizer.run", broken)
+    monkeypatch.setattr(sys, "argv", ["universal-style", "transfer", "cat.png", "ducks.jpg", "-o", "out.png"])
+    with pytest.raises(RuntimeError, match="something else"):
+        cli.main()
+
+
+def test_decoders_need_a_folder_that_can_be_written_to(run, pictures, monkeypatch):
+    asked = ("train", "decoders", ".", "--levels", "1", "--steps", "0", "--device", "cpu", "-q", "-o")
+    code, output = run(*asked, "cat.png")
+    assert (code, output.err.count("\n")) == (1, 1)
+    assert "output folder cat.png cannot be made" in output.err
+    (pictures / "shut").mkdir()
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK or Path(path).name != "shut")
+    code, output = run(*asked, "shut")
+    assert (code, output.err) == (1, "universal-style: output folder shut is not writable; choose another place or "
+                                  "change its permissions\n")  # fmt: skip
 
 
 def test_debug_shows_the_traceback(run, pictures, monkeypatch):

@@ -7,6 +7,7 @@ from PIL import Image as Pillow
 from universal_style.comparison import Pair, Point, as_json, compare, contact_sheet, draw_losses, ratios
 from universal_style.contenders import Contender
 from universal_style.errors import OptionError
+from universal_style.networks.feed_forward import TransformNet, save_net
 
 
 @pytest.fixture(scope="module")
@@ -64,3 +65,23 @@ def test_what_was_not_measured_is_null():
 def test_a_folder_of_results_is_refused(pair, tmp_path):
     with pytest.raises(OptionError, match="is a folder; compare makes its results itself"):
         next(compare(pair, [Contender.of(f"old={tmp_path}")]))
+
+
+@pytest.mark.parametrize(
+    ("late", "said"), [("photowct", "method 'photowct' is unknown"), ("wct,alpha=2", "alpha 2 is out of range")]
+)
+def test_a_late_mistake_is_told_before_anything_runs(pair, late, said):
+    begun = []
+    with pytest.raises(OptionError, match=said):
+        list(compare(pair, [Contender.of(text) for text in ("wct,levels=1", late)], "cpu", progress=begun.append))
+    assert not begun
+
+
+def test_a_net_is_compared_without_masks(cat, ducks, tmp_path):
+    save_net(tmp_path / "net.safetensors", TransformNet(), {"style": "noise"})
+    mask = Pillow.new("RGB", cat.size, "black")
+    mask.paste("white", (0, 0, 40, 96))
+    options = {"size": 64, "style_size": 64, "content_mask": mask, "style_masks": [mask]}
+    names = (str(tmp_path / "net.safetensors"), "wct,levels=1,masks=no")
+    entries = list(compare(Pair(cat, ducks, options), [Contender.of(name) for name in names], "cpu", "float32"))
+    assert [entry.name for entry in entries] == list(names)

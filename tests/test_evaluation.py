@@ -1,13 +1,15 @@
 import json
 import shutil
+from inspect import signature
 
 import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from universal_style.contenders import Contender
+from universal_style.contenders import OPTION_KINDS, Contender
 from universal_style.errors import InputError, OptionError
 from universal_style.evaluation import (
+    Judge,
     Score,
     Summary,
     as_json,
@@ -16,6 +18,10 @@ from universal_style.evaluation import (
     evaluate,
     pairs_in,
 )
+from universal_style.images import Image
+from universal_style.methods import METHODS
+from universal_style.networks.feed_forward import TransformNet, save_net
+from universal_style.request import Request
 
 
 @pytest.fixture
@@ -57,6 +63,73 @@ def test_a_contender_is_read(folder):
         Contender.of("old=nowhere")
     with pytest.raises(OptionError, match="is not key=value"):
         Contender.of("wct,levels")
+
+
+def test_what_programs_hide_in_folders_is_no_pair(folder):
+    for part in ("content", "style", "ready"):
+        for name in (".DS_Store", "._1.png", "Thumbs.db"):
+            (folder / part / name).write_bytes(b"hidden")
+    assert [pair.name for pair in pairs_in(folder)] == ["1", "2"]
+    ready = [Contender.of(f"ready={folder / 'ready'}")]
+    assert [event.pair for event in evaluate(ready, pairs_in(folder), folder / "out") if isinstance(event, Score)] == [
+        "1"
+    ]
+
+
+def test_every_option_of_a_method_can_be_written_in_a_word():
+    takers = [Request.of, *(method.recipe for method in METHODS.values())]
+    options = {name for taker in takers for name in signature(taker).parameters} - {"method", "styles", "own"}
+    assert set(OPTION_KINDS) == options | {"masks", "decoders"}
+
+
+def test_options_are_read_as_what_they_are():
+    given = Contender.of("wct,observe-size=512,workers=2,keep-colors=luminance,semantic_regions=no")
+    assert given.options == {
+        "observe_size": 512,
+        "workers": 2,
+        "keep_colors": "luminance",
+        "semantic_regions": False,
+    }
+    assert Contender.of("gatys,preview_every=10").options == {"preview_every": 10}
+    with pytest.raises(OptionError, match="'maybe' in .* is no value for semantic-regions"):
+        Contender.of("wct,semantic-regions=maybe")
+    with pytest.raises(OptionError, match="'styles' in .* is no option; use one of alpha, .*observe-size"):
+        Contender.of("wct,styles=2")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["-m", "wct,levels=1", "-m", "photowct"], "method 'photowct' is unknown; use one of wct, "),
+        (["-m", "wct", "--dtype", "float16", "--device", "cpu"], "float16 is too slow and too narrow on a CPU"),
+        (["-m", "wct,levels=1", "-m", "gatys,levels=1"], "method gatys has no option levels"),
+        (["-m", "wct,levels=1", "-m", "wct,alpha=2"], "alpha 2 is out of range"),
+        (["-m", "wct,decoders=nowhere"], "decoders nowhere in wct,decoders=nowhere is not a folder"),
+    ],
+)
+def test_what_cannot_be_asked_is_told_before_anything_runs(folder, command_line, arguments, said):
+    code, output = command_line("evaluate", folder, "-o", folder / "out", "-q", *arguments)
+    assert (code, output.err.count("\n")) == (2, 1)
+    assert output.err.startswith(f"universal-style: {said}")
+    assert not (folder / "out" / "results").exists()
+
+
+def test_a_net_brings_its_style_and_takes_no_masks(folder):
+    save_net(folder / "net.safetensors", TransformNet(), {"style": "noise"})
+    events = list(evaluate([Contender.of(str(folder / "net.safetensors"))], pairs_in(folder), folder / "out", "cpu"))
+    assert [event.pair for event in events if isinstance(event, Score)] == ["1", "2"]
+
+
+def test_what_a_judge_remembers_is_bound(cat, ducks):
+    few, many = Judge(most=3 * 2**20), Judge()
+    content, style = Image.of(cat), Image.of(ducks)
+    result = Image.of(cat.transpose(Pillow.Transpose.FLIP_LEFT_RIGHT))
+    scores = [[judge.score("c", name, content, style, result, None) for name in "aba"] for judge in (few, many)]
+    assert scores[0] == scores[1]
+    assert (set(few._styles), set(many._styles)) == ({"a"}, {"a", "b"})
+    assert len(many._contents) == 2
+    held = [part.scatter for moments in few._styles.values() for part in moments]
+    assert sum(t.nbytes for t in held) + sum(c.nbytes for c in few._contents.values()) <= 3 * 2**20
 
 
 def test_a_method_and_ready_results_go_through_the_same_judge(folder):

@@ -54,11 +54,11 @@ def test_training_reports_and_writes(trained):
     assert [r.phase for r in reports] == ["train", "train", "measure"] * 2
     assert set(reports[-1].loss) == {"style", "content", "tv"}
     names = {path.name for path in output.parent.iterdir()}
-    assert names == {"kandinsky.safetensors", "kandinsky.state", "kandinsky.png", "kandinsky.curve.png"}
+    assert names == {"kandinsky.safetensors", "kandinsky.state", "kandinsky.sample.png", "kandinsky.curve.png"}
     _, checkpoint = load_net(output)
     assert checkpoint.metadata["style"] == "kandinsky-composition-viii-1923.jpg"
     assert checkpoint.metadata["steps"] == "4"
-    with Pillow.open(output.with_suffix(".png")) as sample:
+    with Pillow.open(output.with_suffix(".sample.png")) as sample:
         assert sample.size == (128, 64)
 
 
@@ -142,6 +142,24 @@ def test_bad_files_are_refused(cat, tmp_path):
 def test_a_bad_option_is_refused(photos, tmp_path, options, message):
     with pytest.raises(OptionError, match=message):
         plan(photos, tmp_path / "net.safetensors", **options)
+
+
+def test_no_picture_that_is_learned_from_is_written_over(photos, tmp_path):
+    for name in ("monet.png", "monet.sample.png", "monet.curve.png"):
+        (tmp_path / name).write_bytes((PICTURES / "hashiguchi-ducks.jpg").read_bytes())
+    output = tmp_path / "monet.safetensors"
+    options = {"photos": [photos], "output": output, **OPTIONS, "steps": 1, "batch": 1, "measure_every": 1}
+    for name in ("monet.sample.png", "monet.curve.png"):
+        with pytest.raises(OptionError, match=f"output .*{name} is one of the pictures to learn from"):
+            FeedForwardPlan.of(style=tmp_path / name, **options)
+        (tmp_path / name).unlink()
+    style = tmp_path / "monet.png"
+    before = style.read_bytes()
+    list(train_feed_forward(FeedForwardPlan.of(style=style, **options)))
+    assert style.read_bytes() == before
+    assert (tmp_path / "monet.sample.png").exists()
+    with pytest.raises(OptionError, match="lies in .*, which is learned from"):
+        plan(photos, photos / "net.safetensors")
 
 
 def test_a_state_of_another_style_or_a_damaged_one_is_refused(trained, photos, tmp_path):

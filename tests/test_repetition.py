@@ -1,6 +1,7 @@
 """Every option of `transfer` goes through its report and back, to the same picture bit for bit."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -157,3 +158,41 @@ def test_a_report_of_python_is_repeated_too(folder, stylizer):
     picture, report = stylizer.run("cat.png", "ducks.png", levels=[1])
     again, _ = repeated(json.loads(json.dumps(vars(report))))
     assert np.array_equal(picture.pixels, again.pixels)
+
+
+def written(report):
+    with open("report.json", "w") as file:
+        json.dump(report, file)
+    return read_report(Path("report.json"))
+
+
+def test_a_report_is_in_touch_with_nobody(folder, stylizer, monkeypatch):
+    options = {"levels": [1], "tile": 32}
+    picture, report = stylizer.run("cat.png", "ducks.png", **options)
+    told = json.loads(json.dumps(vars(report)))
+    told["options"] |= {"workers": 2, "address": "stranger.example:6379"}
+    asked = []
+    monkeypatch.setattr("universal_style.drivers.ray_crew.session", lambda *given: asked.append(given))
+    again, made = repeated(written(told))
+    assert not asked
+    assert np.array_equal(picture.pixels, again.pixels)
+    assert made.options["address"] is None
+
+
+def test_the_preview_of_a_report_need_not_be_writable(folder, stylizer):
+    _, report = Stylizer("gatys", device="cpu").run("cat.png", "ducks.png", iterations=1, size=32)
+    told = json.loads(json.dumps(vars(report)))
+    told["options"] |= {"preview": "/nowhere/look.png"}
+    repeated(written(told))
+
+
+def test_a_mask_in_memory_cannot_be_found_again(folder, stylizer):
+    mask = np.asarray(Pillow.open("halves.png"))
+    _, report = stylizer.run("cat.png", "ducks.png", content_mask=mask, levels=[1])
+    assert len(report.regions) > 1
+    with pytest.raises(InputError, match="tells of 2 regions whose mask was in no file"):
+        written(vars(report))
+    for options in ({"content_mask": "halves.png", "style_masks": ["ducks-mask.png"]}, {"auto_regions": 2}):
+        _, report = stylizer.run("cat.png", "ducks.png", levels=[1], **options)
+        assert len(report.regions) > 1
+        written(vars(report))

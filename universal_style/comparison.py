@@ -98,24 +98,24 @@ class GramJudge:
 def compare(
     pair: Pair, contenders: Sequence[Contender], device: str = "auto", dtype: str = "auto", progress: Progress = silent
 ) -> Iterator[Entry]:
-    """Give a pair to one method after the other.
+    """Give a pair to one method after the other, once it is certain that each can be asked.
 
     Raises:
-        OptionError: a contender is a folder of results.
+        OptionError: a contender is a folder of results, or asks for what there is not.
+        CheckpointError: the file of a net cannot be used.
     """
     for contender in contenders:
         if contender.results is not None:
             raise OptionError(f"{contender.name} is a folder; compare makes its results itself, evaluate reads folders")
+        contender.check(device, dtype, **pair.options)
     judge = GramJudge(pair, device)
     for number, contender in enumerate(contenders):
-        stylizer = Stylizer(contender.method, device=device, dtype=dtype, decoders=contender.decoders)
-        options = {**pair.options, **contender.options}
-        styles = () if stylizer.method.holds_style else (pair.style,)
+        stylizer = contender.stylizer(device, dtype)
 
         def told(step: str, done: int, total: int, before: int = number, name: str = contender.name) -> None:
             progress(f"{name}: {step}", before, len(contenders))
 
-        picture, report = stylizer.run(pair.content, *styles, progress=told, **options)
+        picture, report = contender.run(stylizer, pair.content, pair.style, told, **pair.options)
         seconds = sum(value for step, value in report.seconds.items() if step not in PREPARING)
         weight = report.options.get("content_weight") or math.nan
         way = tuple(

@@ -8,6 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from universal_style.errors import OptionError
+from universal_style.images import Image, Source
+from universal_style.report import Progress, Report, silent
+from universal_style.request import Request
+from universal_style.stylizer import Stylizer
+
+MASKS = ("content_mask", "style_masks")
+"""The options of `Stylizer.run` that a contender may leave aside."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +46,8 @@ class Contender:
     def of(cls, text: str) -> Contender:
         """Read `METHOD[,key=value…]`, such as `photo-wct,smooth=guided`, or `NAME=FOLDER`.
 
-        Levels, sites and layers are joined by `+`, as in `wct,levels=4+3`; `masks=no` leaves masks aside,
-        `decoders=FOLDER` takes other decoders.
+        Options are named as on the command line, with dashes or underscores. Levels, sites and layers are joined by
+        `+`, as in `wct,levels=4+3`; `masks=no` leaves masks aside, `decoders=FOLDER` takes other decoders.
 
         Raises:
             OptionError: the text is neither.
@@ -56,41 +63,112 @@ class Contender:
             key, found, value = part.partition("=")
             if not found or not value:
                 raise OptionError(f"{part!r} in {text!r} is not key=value; write for example photo-wct,smooth=guided")
+            name = key.replace("-", "_")
+            if name not in OPTION_KINDS:
+                known = ", ".join(option.replace("_", "-") for option in OPTION_KINDS)
+                raise OptionError(f"{key!r} in {text!r} is no option; use one of {known}")
             try:
-                options[key] = OPTION_KINDS.get(key, str)(value)
+                options[name] = OPTION_KINDS[name](value)
             except ValueError as error:
                 raise OptionError(f"{value!r} in {text!r} is no value for {key}") from error
-        masks = options.pop("masks", "yes") != "no"
+        masks = options.pop("masks", True)
         decoders = options.pop("decoders", None)
         return cls(text, head, options, None, masks, decoders)
+
+    def check(self, device: str, dtype: str, **shared: Any) -> None:
+        """Make sure, before anything runs, that there is such a method and that it takes its options.
+
+        Args:
+            device: auto, cpu, cuda or mps.
+            dtype: auto, float32, bfloat16 or float16.
+            **shared: options of `Stylizer.run` that all contenders share.
+
+        Raises:
+            OptionError: the method, an option or the device is not there, or a value is out of range.
+            CheckpointError: the file of a net cannot be used.
+        """
+        if self.results is not None:
+            return
+        if self.decoders is not None and not self.decoders.is_dir():
+            raise OptionError(f"decoders {self.decoders} in {self.name} is not a folder; give one of checkpoints")
+        method = self.stylizer(device, dtype).method
+        kept = {name: value for name, value in shared.items() if name not in MASKS}
+        Request.of(method, styles=0 if method.holds_style else 1, **kept | dict(self.options))
+
+    def stylizer(self, device: str, dtype: str) -> Stylizer:
+        """Make what carries pictures by its method."""
+        return Stylizer(self.method, device=device, dtype=dtype, decoders=self.decoders)
+
+    def run(
+        self, stylizer: Stylizer, content: Source, style: Source, progress: Progress = silent, **shared: Any
+    ) -> tuple[Image, Report]:
+        """Carry a pair; a net that holds its style takes neither the pair's nor its masks.
+
+        Args:
+            stylizer: of this contender.
+            content: the picture to restyle.
+            style: the style picture.
+            progress: told of each step.
+            **shared: options of `Stylizer.run` that all contenders share, masks among them.
+        """
+        held = stylizer.method.holds_style
+        kept = {name: value for name, value in shared.items() if name not in MASKS or (self.masks and not held)}
+        return stylizer.run(content, *(() if held else (style,)), progress=progress, **kept | dict(self.options))
 
 
 def _levels(text: str) -> list[int]:
     return [int(level) for level in text.split("+")]
 
 
-def _alphas(text: str) -> list[float]:
-    return [float(alpha) for alpha in text.split("+")]
+def _numbers(text: str) -> list[float]:
+    return [float(number) for number in text.split("+")]
 
 
 def _names(text: str) -> list[str]:
     return text.split("+")
 
 
+def _yes_or_no(text: str) -> bool:
+    if text not in ("yes", "no"):
+        raise ValueError(text)
+    return text == "yes"
+
+
 OPTION_KINDS: dict[str, Callable[[str], Any]] = {
-    "alpha": _alphas,
+    "alpha": _numbers,
     "levels": _levels,
     "sites": _names,
+    "transform": str,
+    "mix": str,
+    "tile": str,
+    "memory": str,
+    "observe_size": int,
+    "workers": int,
+    "address": str,
+    "iterations": int,
+    "optimizer": str,
+    "init": str,
     "style_layers": _names,
     "content_layers": _names,
     "content_weight": float,
     "tv_weight": float,
     "photorealism_weight": float,
-    "iterations": int,
+    "pooling": str,
     "scales": int,
+    "encoder": str,
+    "preview": Path,
+    "preview_every": int,
+    "keep_colors": str,
+    "smooth": str,
+    "style_weights": _numbers,
+    "missing": str,
+    "style_regions": _names,
+    "auto_regions": int,
+    "semantic_regions": _yes_or_no,
     "size": int,
     "style_size": int,
-    "auto_regions": int,
     "seed": int,
+    "masks": _yes_or_no,
     "decoders": Path,
 }
+"""How the value of each option is read: those of every method, those that all share, and the contender's own."""

@@ -30,3 +30,13 @@ class CheckpointError(UniversalStyleError):
 
 class OutputError(UniversalStyleError):
     """A result cannot be written."""
+
+
+def memory_ran_out(error: BaseException) -> bool:
+    """Say whether an error tells of memory: Python's own, or torch's of a graphics card or of the machine.
+
+    torch's are known by name and text, since whoever asks may not have loaded it.
+    """
+    of_card = any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__)
+    of_machine = isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    return isinstance(error, MemoryError) or of_card or of_machine

@@ -29,13 +29,16 @@ NEEDED: Shape = {
 """What a report must hold, and as what."""
 STYLIZER: Shape = {"method": str, "device": str, "dtype": str, "decoders": PATH}
 """The same of what it says of the `Stylizer`."""
+ASIDE = {"preview": None, "workers": None, "address": None}
+"""Options that change no picture and are left aside: a stranger's report writes no file but the one that is asked for,
+and is in touch with nobody's cluster."""
 
 
 def read_report(path: Path) -> dict[str, Any]:
     """Read the report of a transfer.
 
     Raises:
-        InputError: the file is missing or no such report, or a picture had no file.
+        InputError: the file is missing or no such report, or a picture or mask had no file.
     """
     if not path.is_file():
         raise InputError(f"{path} does not exist; give a report that transfer --json wrote")
@@ -52,13 +55,25 @@ def read_report(path: Path) -> dict[str, Any]:
     if None in (told["content"], *told["styles"]):
         raise InputError(f"{path} tells of a picture that was in no file; give files to make a report that can be used")
     try:
-        Request.of(method_named(told["stylizer"]["method"]), styles=len(told["styles"]), **told["options"])
+        Request.of(method_named(told["stylizer"]["method"]), styles=len(told["styles"]), **told["options"] | ASIDE)
     except UniversalStyleError:
         raise
     except (TypeError, ValueError, ArithmeticError, AttributeError) as error:  # whatever JSON can put in their place
         reason = " ".join(str(error).split())
         raise InputError(f"{path} holds options that are none of a transfer ({reason}); write one anew") from error
+    _hold_masks(path, told)
     return told
+
+
+def _hold_masks(path: Path, told: Mapping[str, Any]) -> None:
+    """Make sure that regions can be had again, where there were any."""
+    regions, options = told.get("regions"), told["options"]
+    found = options.get("auto_regions") or options.get("semantic_regions")
+    if isinstance(regions, list) and len(regions) > 1 and told["content_mask"] is None and not found:
+        raise InputError(
+            f"{path} tells of {len(regions)} regions whose mask was in no file; "
+            "give files to make a report that can be used"
+        )
 
 
 def _hold(path: Path, told: Any, shape: Shape) -> None:
@@ -82,7 +97,7 @@ def repeated(told: Mapping[str, Any], progress: Progress = silent) -> tuple[Imag
         content_mask=told["content_mask"],
         style_masks=told["style_masks"],
         progress=progress,
-        **told["options"] | {"preview": None},  # the report of a stranger writes nothing but what is asked for
+        **told["options"] | ASIDE,
     )
 
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from universal_style.batch.jobs import Job, Look
 from universal_style.batch.ledger import Ledger
-from universal_style.errors import CheckpointError, OptionError, UniversalStyleError
+from universal_style.errors import CheckpointError, OptionError, UniversalStyleError, memory_ran_out
 from universal_style.images import Image, make_folder
 from universal_style.networks.checkpoints import SUMS, bundled_folder, sha256
 from universal_style.stylizer import Stylizer
@@ -107,7 +107,7 @@ def one_line(job: Job, error: Exception) -> str:
     """Say what went wrong with a job."""
     if isinstance(error, UniversalStyleError):
         text = str(error)
-    elif isinstance(error, MemoryError):
+    elif memory_ran_out(error):
         text = f"{job.content}: memory ran out ({error}); use a smaller --size"
     else:
         text = f"{job.content}: {type(error).__name__}: {error}"

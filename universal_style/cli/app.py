@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from universal_style.cli.stops import Stopped, stoppable
-from universal_style.errors import OptionError, UniversalStyleError
+from universal_style.errors import OptionError, UniversalStyleError, memory_ran_out
 
 app = typer.Typer(
     name="universal-style",
@@ -45,7 +45,9 @@ def main() -> NoReturn:
         _fail(error, debug, 2)
     except UniversalStyleError as error:
         _fail(error, debug, 1)
-    except MemoryError as error:
+    except (MemoryError, RuntimeError) as error:
+        if not memory_ran_out(error):
+            raise
         _fail(UniversalStyleError(f"memory ran out ({error}); use a smaller --size"), debug, 1)
     except Stopped as error:
         _fail(error, debug, error.code)

@@ -11,7 +11,7 @@ import psutil
 import torch
 
 from universal_style.canvas import is_mapped
-from universal_style.errors import OptionError
+from universal_style.errors import InputError, OptionError
 from universal_style.networks.stage import Stage
 
 FOOTPRINTS = {"nearest": (1250, 1450), "index": (1600, 2450), "haar-sum": (1650, 2700), "haar-cat5": (1850, 2850)}
@@ -98,17 +98,19 @@ class Memory:
         """Give what is left for windows once the process and the picture have their share.
 
         Raises:
-            OptionError: not even the smallest window fits.
+            OptionError: it is too little for any picture.
+            InputError: it is too little for this one, and others may do.
         """
         each = footprint(stage) * max(1, workers)
-        held = BASE_BYTES * (1 + workers) + held_by(picture)
-        if self.number < held + each * FEWEST_PIXELS:
-            needed = (held + each * FEWEST_PIXELS) / 2**20
-            raise OptionError(
+        base, held = BASE_BYTES * (1 + workers), held_by(picture)
+        smallest = each * FEWEST_PIXELS
+        if self.number < base + held + smallest:
+            wrong = OptionError if self.number < base + smallest else InputError
+            raise wrong(
                 f"memory {self.number / 2**20:.0f}MiB is too little for {picture / 1e6:.1f} megapixels; "
-                f"this picture needs {needed:.0f}MiB"
+                f"this picture needs {(base + held + smallest) / 2**20:.0f}MiB"
             )
-        return (self.number - held) // each
+        return (self.number - base - held) // each
 
     def as_options(self) -> dict[str, Any]:
         return {"tile": "auto", "memory": self.number}

@@ -30,6 +30,8 @@ from universal_style.windows import grown
 
 JUDGED_LEVELS = (1, 2, 3, 4)
 CONTENT_LEVEL = JUDGED_LEVELS[-1]
+REMEMBERED_BYTES = 2**30
+"""What is remembered of contents and styles: some 90 pairs of half a megapixel."""
 
 
 @dataclass(frozen=True)
@@ -73,11 +75,16 @@ class Judge:
     """Reads pictures through the encoder by maxima, in float32, at the sizes that they have.
 
     Contents and styles are remembered by the name of their pair, columns as float16: 16 bytes per pixel.
+
+    Args:
+        most: bytes that may be remembered. The first pairs are, and the others looked at again for each contender:
+            pairs come in the same order every time, so the oldest would be forgotten just before they are asked for.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = REMEMBERED_BYTES) -> None:
         self.encoder, _ = load_encoder(bundled_folder(), max(JUDGED_LEVELS))
         self.encoder.to(memory_format=torch.channels_last)
+        self._left = most
         self._styles: dict[str, tuple[Moments, ...]] = {}
         self._contents: dict[tuple[str, int, int], Float[np.ndarray, "c n"]] = {}
 
@@ -96,7 +103,7 @@ class Judge:
     def score(
         self, contender: str, pair: str, content: Image, style: Image, result: Image, seconds: float | None
     ) -> Score:
-        """Judge a result; the content is scaled to its size, content and style are remembered by the name of the pair.
+        """Judge a result; the content is scaled to its size, content and style are remembered by the pair's name.
 
         Raises:
             InputError: the result has another shape than the content.
@@ -108,12 +115,8 @@ class Judge:
                 f"{content.width}×{content.height}; results need the shape of their content"
             )
         seen = self.look(result)
-        if pair not in self._styles:
-            self._styles[pair] = self.look(style).moments
-        key = (pair, content.height, content.width)
-        if key not in self._contents:
-            self._contents[key] = self.look(content).columns.astype(np.float16)
-        judged = list(zip(seen.moments, self._styles[pair], strict=True))
+        wanted = self._moments(pair, style)
+        judged = list(zip(seen.moments, wanted, strict=True))
         covariance = tuple(covariance_distance(*both) for both in judged)
         mean = tuple(mean_distance(*both) for both in judged)
         return Score(
@@ -125,6 +128,28 @@ class Judge:
             covariance=covariance,
             mean=mean,
             style=float(np.mean(covariance + mean)),
-            content=content_distance(seen.columns, self._contents[key].astype(np.float32)),
+            content=content_distance(seen.columns, self._columns(pair, content).astype(np.float32)),
             seconds=seconds,
         )
+
+    def _moments(self, pair: str, style: Image) -> tuple[Moments, ...]:
+        if pair in self._styles:
+            return self._styles[pair]
+        moments = self.look(style).moments
+        if self._has_room(sum(part.scatter.nbytes for part in moments)):
+            self._styles[pair] = moments
+        return moments
+
+    def _columns(self, pair: str, content: Image) -> Float[np.ndarray, "c n"]:
+        key = (pair, content.height, content.width)
+        if key in self._contents:
+            return self._contents[key]
+        columns: Float[np.ndarray, "c n"] = self.look(content).columns.astype(np.float16)
+        if self._has_room(columns.nbytes):
+            self._contents[key] = columns
+        return columns
+
+    def _has_room(self, size: int) -> bool:
+        fits = size <= self._left
+        self._left -= size if fits else 0
+        return fits

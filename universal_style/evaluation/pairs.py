@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from universal_style.errors import InputError
+from universal_style.folders import SUFFIXES
 
 FOLDERS = ("content", "style", "content_seg", "style_seg")
 
@@ -30,7 +31,7 @@ def pairs_in(folder: Path) -> list[Pair]:
     files: dict[str, dict[str, Path]] = {}
     for part in FOLDERS:
         place = folder / part
-        files[part] = {path.stem: path for path in sorted(place.iterdir())} if place.is_dir() else {}
+        files[part] = pictures_by_name(place) if place.is_dir() else {}
     names = sorted(files["content"].keys() & files["style"].keys())
     if not names:
         raise InputError(f"{folder} holds no pairs; it needs content/ and style/ with pictures of the same names")
@@ -44,3 +45,9 @@ def pairs_in(folder: Path) -> list[Pair]:
         )
         for name in names
     ]
+
+
+def pictures_by_name(folder: Path) -> dict[str, Path]:
+    """Give the pictures of a folder by their names without suffix; what programs hide there is none."""
+    found = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES]
+    return {path.stem: path for path in found if not path.name.startswith(".")}

@@ -13,7 +13,7 @@ from threading import Thread
 from universal_style.contenders import Contender
 from universal_style.devices import keep_freed_memory, peak_memory
 from universal_style.evaluation.judge import Judge, Score
-from universal_style.evaluation.pairs import Pair
+from universal_style.evaluation.pairs import Pair, pictures_by_name
 from universal_style.evaluation.summary import Summary, summary_of
 from universal_style.images import Image
 from universal_style.stylizer import Stylizer
@@ -25,8 +25,14 @@ def evaluate(
     """Make or read every result and judge it; after each contender comes its summary.
 
     Results are written to `output`/results/NAME/PAIR.png. Each method runs in a process of its own, so that its peak
-    memory is its own.
+    memory is its own. It begins once it is certain that each can be asked.
+
+    Raises:
+        OptionError: a contender asks for what there is not.
+        CheckpointError: the file of a net cannot be used.
     """
+    for contender in contenders:
+        contender.check(device, dtype)
     judge = Judge()
     for contender in contenders:
         scores: list[Score] = []
@@ -45,7 +51,7 @@ def _results(
     contender: Contender, pairs: Sequence[Pair], output: Path, device: str, dtype: str
 ) -> Iterator[tuple[Pair, Path, float | None, int | None]]:
     if contender.results is not None:
-        there = {path.stem: path for path in sorted(contender.results.iterdir())}
+        there = pictures_by_name(contender.results)
         for pair in pairs:
             if pair.name in there:
                 yield pair, there[pair.name], None, None
@@ -66,7 +72,7 @@ _STYLIZER: list[Stylizer] = []
 def _prepare(contender: Contender, device: str, dtype: str) -> None:
     Thread(target=_leave_with_parent, daemon=True).start()
     keep_freed_memory()
-    _STYLIZER.append(Stylizer(contender.method, device=device, dtype=dtype, decoders=contender.decoders))
+    _STYLIZER.append(contender.stylizer(device, dtype))
 
 
 def _leave_with_parent() -> None:
@@ -79,15 +85,9 @@ def _leave_with_parent() -> None:
 
 def _transfer(contender: Contender, pair: Pair, path: Path) -> tuple[float, int]:
     (stylizer,) = _STYLIZER
-    masked = contender.masks and pair.content_mask is not None
+    masks = {"content_mask": pair.content_mask, "style_masks": [pair.style_mask]}
     started = time.perf_counter()
-    result, _ = stylizer.run(
-        pair.content,
-        pair.style,
-        content_mask=pair.content_mask if masked else None,
-        style_masks=[pair.style_mask] if masked else (),
-        **contender.options,
-    )
+    result, _ = contender.run(stylizer, pair.content, pair.style, **masks)
     seconds = time.perf_counter() - started
     result.write(path)
     peaks = peak_memory(stylizer.backend.device)

@@ -135,9 +135,11 @@ def make_folder(path: Path) -> None:
     """Make a folder for results, with those above it, unless it is there.
 
     Raises:
-        OutputError: it cannot be made.
+        OutputError: it cannot be made, or nothing can be written in it.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"output folder {path} cannot be made ({error.strerror}); choose another place") from error
+    if not os.access(path, os.W_OK):
+        raise OutputError(f"output folder {path} is not writable; choose another place or change its permissions")

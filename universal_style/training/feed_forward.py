@@ -62,7 +62,8 @@ class FeedForwardPlan:
         seed: of crops and parameters.
 
     Raises:
-        OptionError: a number is out of range, or the output cannot be written.
+        OptionError: a number is out of range, or a file to be written is one of the pictures.
+        OutputError: the output cannot be written.
     """
 
     style: Path
@@ -91,6 +92,10 @@ class FeedForwardPlan:
         if self.output.suffix != ".safetensors":
             raise OptionError(f"net {self.output.name} needs the suffix .safetensors")
         check_writable(self.output)
+        spared = {path.resolve() for path in (self.style, *self.pictures, *self.held_out)}
+        for path in (self.output, self.state, self.sample, self.curve):
+            if path.resolve() in spared:
+                raise OptionError(f"output {path} is one of the pictures to learn from; give the net another name")
 
     @classmethod
     def of(
@@ -115,9 +120,13 @@ class FeedForwardPlan:
 
         Raises:
             InputError: a folder holds no picture.
-            OptionError: an option is out of range.
+            OptionError: an option is out of range, or the output lies among the photographs.
         """
         found = pictures_in(*photos)
+        home = output.parent.resolve()
+        for folder in photos:
+            if home.is_relative_to(folder.resolve()):  # a training that goes on would learn from its own sample
+                raise OptionError(f"output {output} lies in {folder}, which is learned from; choose another folder")
         kept = tuple(found[::HELD_OUT_EVERY])
         rest = tuple(path for path in found if path not in kept) or kept
         return cls(style, rest, kept, output, backend_named(device, dtype), **options)
@@ -130,7 +139,12 @@ class FeedForwardPlan:
     @property
     def sample(self) -> Path:
         """A held-out crop before and after, written with every state."""
-        return self.output.with_suffix(".png")
+        return self.output.with_suffix(".sample.png")
+
+    @property
+    def curve(self) -> Path:
+        """The held-out losses against the steps."""
+        return self.output.with_suffix(".curve.png")
 
 
 class Perception:
@@ -222,7 +236,7 @@ def train_feed_forward(plan: FeedForwardPlan) -> Iterator[Report]:
         "date": date.today().isoformat(),
     }
     save_net(plan.output, network.float(), facts)
-    draw_losses(plan.output.with_suffix(".curve.png"), curve)
+    draw_losses(plan.curve, curve)
 
 
 def _sample(before: Tensor, after: Tensor) -> Image:

@@ -15,7 +15,7 @@ from torch import Tensor
 from universal_style.devices import Backend, backend_named, exact_device
 from universal_style.errors import OptionError
 from universal_style.folders import pictures_in
-from universal_style.images import Image
+from universal_style.images import Image, make_folder
 from universal_style.methods import CLOSED_FORMS
 from universal_style.names import looked_up
 from universal_style.networks.checkpoints import bundled_folder, decoder_name, load_decoder, load_encoder
@@ -138,12 +138,16 @@ class Event:
 
 
 def run(plan: Plan) -> Iterator[Event]:
-    """Train every decoder of a plan, each written as soon as it is done."""
+    """Train every decoder of a plan, each written as soon as it is done.
+
+    Raises:
+        OutputError: the output folder cannot be made or written to.
+    """
+    make_folder(plan.output)
     device = plan.backend.device
     encoder, _ = load_encoder(bundled_folder())
     encoder = encoder.to(device).to(memory_format=torch.channels_last)
     pooling = plan.pooling
-    plan.output.mkdir(parents=True, exist_ok=True)
     measured = [held_out_picture(path, device) for path in plan.held_out]
     facts = {
         "pictures": f"{len(plan.pictures)} pictures, {len(plan.styles)} of them styles or beside them",
