@@ -173,6 +173,9 @@ BAD_OPTIONS = {
     "gallery": ({"gallery": ["../../etc/passwd"]}, "is unknown"),
     "strength": ({"strength": 2}, "alpha 2 is out of range"),
     "no number": ({"strength": "much"}, "a number is needed"),
+    "styles enlarged": ({"style_size": 600}, "ducks.png seen at 600 would have 0.2 megapixels (600×400); this page"),
+    "a gallery's style enlarged": ({"styles": None, "gallery": [GALLERY], "style_size": 600}, "seen at 600 would have"),
+    "style size": ({"style_size": -5}, "style-size -5 is out of range"),
     "regions": ({"regions": 99}, "auto-regions 99 is out of range"),
     "format": ({"suffix": ".exe"}, "use one of"),
     "format with a path": ({"suffix": "/../../x.png"}, "use one of"),
@@ -185,6 +188,17 @@ BAD_OPTIONS = {
 def test_bad_options_are_refused_with_one_line(client, files, case):
     options, message = BAD_OPTIONS[case]
     assert message in refused(lambda: transfer(client, files, **options))
+
+
+def test_a_style_kept_as_a_preset_is_not_enlarged_past_the_limit(client, files):
+    def kept(**options):
+        return client.predict(**({"styles": sent(files, "ducks.png")} | options), api_name="/save_preset")
+
+    assert "ducks.png seen at 600 would have 0.2 megapixels" in refused(lambda: kept(style_size=600))
+    assert "seen at 600 would have" in refused(lambda: kept(styles=None, gallery=[GALLERY], style_size=600))
+    for size in (-5, 1e6):
+        assert f"style-size {size:g} is out of range" in refused(lambda size=size: kept(style_size=size))
+    assert kept(style_size=64).endswith("ducks.safetensors")
 
 
 FORGED = {

@@ -4,8 +4,9 @@
 numbers and colours on that way.
 """
 
+from universal_style.images.arrays import size_at
 from universal_style.images.picture import Image
-from universal_style.images.reading import Source
+from universal_style.images.reading import Source, opened
 from universal_style.images.writing import FORMATS, check_writable, make_folder, output_format
 
-__all__ = ["FORMATS", "Image", "Source", "check_writable", "make_folder", "output_format"]
+__all__ = ["FORMATS", "Image", "Source", "check_writable", "make_folder", "opened", "output_format", "size_at"]

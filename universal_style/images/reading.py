@@ -65,19 +65,35 @@ def read(source: Source) -> Planes:
 
 def _of_file(path: Path) -> Planes:
     with _decoding(str(path)):
-        if path.is_dir():
-            raise InputError(f"{path} is a folder; give a picture file")
-        if not path.exists():
-            raise InputError(f"{path} does not exist; give a picture file")
-        size = path.stat().st_size
-        if size == 0:
-            raise InputError(f"{path} is empty (0 bytes); give a picture file")
-        if size > MOST_BYTES:
-            raise InputError(f"{path} has {size / 2**30:.1f} GiB, more than a picture can have here; shrink it first")
-        data = path.read_bytes()  # of a file, decoders read as many bytes as it claims to have: memory for all of them
+        data = _data(path)
         with Pillow.open(io.BytesIO(data), formats=_formats()) as picture:
             deep = deep_array(data, picture, MOST_PIXELS)
             return _of_pillow(picture) if deep is None else planes_of(deep)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Pillow.Image]:
+    """Open a picture's file; of its pixels, those are decoded that the block asks for.
+
+    Raises:
+        InputError: it is missing, damaged, empty, too large or not a picture.
+    """
+    with _decoding(str(path)), Pillow.open(io.BytesIO(_data(path)), formats=_formats()) as picture:
+        yield picture
+
+
+def _data(path: Path) -> bytes:
+    """Read a whole file: of a file, decoders read as many bytes as it claims to have, with memory for all of them."""
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; give a picture file")
+    if not path.exists():
+        raise InputError(f"{path} does not exist; give a picture file")
+    size = path.stat().st_size
+    if size == 0:
+        raise InputError(f"{path} is empty (0 bytes); give a picture file")
+    if size > MOST_BYTES:
+        raise InputError(f"{path} has {size / 2**30:.1f} GiB, more than a picture can have here; shrink it first")
+    return path.read_bytes()
 
 
 @contextmanager
