@@ -318,25 +318,55 @@ def test_a_server_that_is_ended_leaves_nothing(files, tmp_path):
     assert list(folder.rglob("*")) == []
 
 
+def test_what_all_visitors_see_is_not_taken_and_not_removed(web):
+    """Over plain HTTP, since the client uploads what it finds at a path."""
+    (thumbnail,) = web.folder.rglob("style-0.jpg")
+    forged = {"path": str(thumbnail), "meta": {"_type": "gradio.FileData"}}
+    with httpx.Client(base_url=web.address) as http:
+        event = http.post(
+            "gradio_api/call/transfer",
+            json={
+                "data": [forged, None, [GALLERY], "wct", 1, "none", "", 0, 0, None, None, ".png"],
+                "session_hash": "thief",
+            },
+        ).json()["event_id"]
+        answer = http.get(f"gradio_api/call/transfer/{event}").text
+        assert "event: error" in answer
+        assert thumbnail not in web.sessions.of("thief").uploads
+        web.sessions.leave("thief")
+        assert thumbnail.exists()
+        assert http.get(f"gradio_api/file={thumbnail}").status_code == 200
+
+
 def test_sessions_hold_what_they_brought(tmp_path):
     sessions = Sessions(tmp_path)
     one, other = sessions.of("one"), sessions.of("other")
-    upload = tmp_path / "abc" / "cat.png"
-    upload.parent.mkdir()
-    upload.write_bytes(b"x")
-    (tmp_path / "link.png").symlink_to("/etc/passwd")
+    hashed, gallery = tmp_path / ("ab" * 32), tmp_path / "gallery"
+    upload, thumbnail = hashed / "cat.png", gallery / "style-0.jpg"
+    made, other_made = (visit.room / "cat-styled.png" for visit in (one, other))
+    for path in (upload, thumbnail, made, other_made):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"x")
+    (hashed / "link.png").symlink_to("/etc/passwd")
+    (hashed / "folder").mkdir()
     assert sessions.brought(one, {"path": str(upload)}) == upload
+    assert sessions.brought(one, {"path": str(made)}) == made
     sessions.brought(other, {"path": str(upload)})
-    for forged in ("/etc/passwd", str(tmp_path / "link.png"), str(tmp_path / ".." / "x"), str(tmp_path), ""):
+    for forged in (
+        "/etc/passwd", thumbnail, other_made, tmp_path / "stray.png", hashed / "link.png", hashed / "folder",
+        one.room / ".." / "gallery" / "style-0.jpg", hashed / ".." / "x", hashed, tmp_path, "",
+    ):  # fmt: skip
         with pytest.raises(InputError):
-            sessions.brought(one, {"path": forged})
+            sessions.brought(one, {"path": str(forged)})
     sessions.leave("one")
     assert upload.exists()
+    assert not made.exists()
     with pytest.raises(StoppedError):
         one.check()
     sessions.leave("other")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["abc", "link.png"]
-    assert not upload.exists()
+    assert sorted(path.name for path in hashed.iterdir()) == ["folder", "link.png"]
+    assert sorted(tmp_path.iterdir()) == [hashed, gallery]
+    assert thumbnail.exists()
 
 
 def stroke(width, height, box, colour):

@@ -22,6 +22,9 @@ from universal_style.web.shelf import Shelf
 from universal_style.web.theme import CSS, THEME
 from universal_style.web.worker import Worker
 
+GALLERY = "gallery"
+"""Folder of what all visitors see, beside what they bring."""
+
 
 class NoRelay:
     """Refuses what would make the server fetch an address for a client."""
@@ -80,7 +83,7 @@ def serving(
     with private_folder() as folder, _settings(folder):
         sessions = Sessions(folder)
         actions = Actions(worker, sessions, shelf, limits)
-        page = build(actions, limits, folder)
+        page = build(actions, limits, folder / GALLERY)
         page.queue(max_size=limits.queue, default_concurrency_limit=1)
         try:
             _, address, _ = page.launch(

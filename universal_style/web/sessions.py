@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import shutil
 import threading
@@ -13,6 +14,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from universal_style.errors import InputError, UniversalStyleError
+
+UPLOADED = re.compile(r"[0-9a-f]{64}")
+"""Name of the folder in which Gradio puts an upload: its SHA-256, with a seed that no visitor knows."""
 
 
 class StoppedError(UniversalStyleError):
@@ -74,6 +78,8 @@ class Sessions:
     def brought(self, session: Session, upload: Any) -> Path:
         """Give the path of an uploaded file, which from now on belongs to the visit.
 
+        What was made for the visit may come back too; what lies elsewhere in the folder is the server's or of others.
+
         Args:
             upload: what the client says of it: a mapping with its path.
 
@@ -84,8 +90,9 @@ class Sessions:
         if not isinstance(given, str):
             raise InputError("a file is needed here; upload one")
         path = Path(given)
-        inside = path.resolve().is_relative_to(self.folder) and path.resolve() == path.absolute()
-        if not inside or path.is_dir():
+        uploaded = path.parent.parent == self.folder and UPLOADED.fullmatch(path.parent.name)
+        allowed = uploaded or path.is_relative_to(session.room)
+        if not allowed or path.resolve() != path or path.is_dir():
             raise InputError(f"{path.name} was not uploaded; upload it, paths are not taken")
         session.uploads.add(path)
         return path

@@ -62,7 +62,8 @@ class Shelf:
         return looked_up("style", name, self.styles)
 
     def squares(self, folder: Path) -> list[tuple[str, str]]:
-        """Draw a small square for each style into a folder; give its file and name."""
+        """Draw a small square for each style into a folder, made for them; give its file and name."""
+        folder.mkdir(exist_ok=True)
         squares = []
         for number, (name, path) in enumerate(self.styles.items()):
             square = folder / f"style-{number}.jpg"
