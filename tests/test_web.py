@@ -5,6 +5,8 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
+import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 
@@ -18,8 +20,10 @@ from universal_style.errors import InputError, OptionError
 from universal_style.styles import Style
 from universal_style.web.limits import Limits, read_picture, read_style, without_paths
 from universal_style.web.paint import BRUSHES, MOST_BLOBS, Blobs, painted
+from universal_style.web.server import serving
 from universal_style.web.sessions import Sessions, StoppedError
 from universal_style.web.shelf import Shelf
+from universal_style.web.worker import Worker
 
 GALLERY = "Hashiguchi Ducks"
 
@@ -367,6 +371,53 @@ def test_sessions_hold_what_they_brought(tmp_path):
     assert sorted(path.name for path in hashed.iterdir()) == ["folder", "link.png"]
     assert sorted(tmp_path.iterdir()) == [hashed, gallery]
     assert thumbnail.exists()
+
+
+class Slow(Worker):
+    """Works for a minute unless it is stopped; its other results do not matter."""
+
+    def __init__(self):
+        super().__init__("cpu", "float32")
+        self.at_work = threading.Event()
+        self.stopped = False
+
+    def transfer(self, content, styles, order, content_mask, style_masks, progress):
+        self.at_work.set()
+        end = time.monotonic() + 60
+        try:
+            while time.monotonic() < end:
+                progress("iteration", 1, 2)
+                time.sleep(0.05)
+        except StoppedError:
+            self.stopped = True
+            raise
+
+
+def test_a_server_that_ends_stops_its_work(files):
+    """Asked by plain HTTP, which keeps no connection whose end would tell of the visitor's leaving."""
+    worker = Slow()
+    with serving(worker, Limits(), port=0) as server, httpx.Client(base_url=server.address, timeout=30) as http:
+        (path,) = http.post("gradio_api/upload", files={"files": ("cat.png", (files / "cat.png").read_bytes())}).json()
+        content = {"path": path, "meta": {"_type": "gradio.FileData"}}
+        data = [content, None, [GALLERY], "gatys", 1, "none", "", 0, 0, None, None, ".png"]
+        http.post("gradio_api/call/transfer", json={"data": data}).raise_for_status()
+        assert worker.at_work.wait(30)
+    worker.do(lambda: None)  # its thread is free
+    assert worker.stopped
+
+
+def test_a_server_that_ends_lets_no_work_begin(tmp_path):
+    sessions = Sessions(tmp_path)
+    working = sessions.begun("one")
+    sessions.stop("one")
+    assert sessions.begun("one") is working
+    working.check()
+    sessions.end()
+    for name in ("one", "another"):
+        with pytest.raises(StoppedError, match="the server ends"):
+            sessions.begun(name)
+    with pytest.raises(StoppedError, match="nothing was kept"):
+        working.check()
 
 
 def stroke(width, height, box, colour):

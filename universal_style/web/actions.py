@@ -171,7 +171,7 @@ class Actions:
         *paintings: Sent,
     ) -> tuple[Any, ...]:
         """Give the content its style as the page asks; paintings are those of the content and of each style picture."""
-        session = self._begun(request)
+        session = self.sessions.begun(request.session_hash)
         order = _order(method, strength, keep_colors, smooth, style_size, regions)
         content_file = self._content_file(session, content)
         files = self._style_files(session, uploads, chosen, presets)
@@ -206,7 +206,7 @@ class Actions:
         bar: gr.Progress = BAR,
     ) -> tuple[str, dict[str, Any]]:
         """Give the content its style as a program asks."""
-        session = self._begun(request)
+        session = self.sessions.begun(request.session_hash)
         order = _order(method, strength, keep_colors, smooth, style_size, regions)
         looked_up("suffix", _word(suffix), FORMATS)
         content_file = self._content_file(session, content)
@@ -231,7 +231,7 @@ class Actions:
         bar: gr.Progress = BAR,
     ) -> Any:
         """Make a preset of the styles that the page holds."""
-        session = self._begun(request)
+        session = self.sessions.begun(request.session_hash)
         files = self._style_files(session, uploads, chosen, presets)
         path = self._saved(session, files, _long_side(style_size), bar)
         return gr.DownloadButton(f"Download {Path(path).name}", value=path, visible=True)
@@ -247,7 +247,7 @@ class Actions:
         bar: gr.Progress = BAR,
     ) -> str:
         """Make a preset as a program asks."""
-        session = self._begun(request)
+        session = self.sessions.begun(request.session_hash)
         files = self._style_files(session, (), gallery, styles)
         return self._saved(session, files, _long_side(style_size), bar)
 
@@ -258,11 +258,6 @@ class Actions:
     def leave(self, request: gr.Request) -> None:
         """End a visit."""
         self.sessions.leave(request.session_hash)
-
-    def _begun(self, request: gr.Request) -> Session:
-        session = self.sessions.of(request.session_hash)
-        session.stop.clear()
-        return session
 
     def _check(self, request: gr.Request, sent: Sequence[Sent]) -> None:
         session = self.sessions.of(request.session_hash)

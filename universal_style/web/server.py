@@ -115,6 +115,7 @@ def serving(
         try:
             yield Server(address, sessions)
         finally:
+            sessions.end()  # a process lives until its threads end, and a descent takes hours
             page.close(verbose=False)
 
 

@@ -64,6 +64,7 @@ class Sessions:
         self.folder = folder.resolve()
         self._sessions: dict[str, Session] = {}
         self._lock = threading.Lock()
+        self._over = False
 
     def of(self, name: str | None) -> Session:
         """Give a visit, begun where it is new."""
@@ -74,6 +75,19 @@ class Sessions:
                 room.mkdir()
                 self._sessions[key] = Session(room)
             return self._sessions[key]
+
+    def begun(self, name: str | None) -> Session:
+        """Give a visit whose work begins: what was stopped before no longer counts.
+
+        Raises:
+            StoppedError: the server ends.
+        """
+        session = self.of(name)
+        with self._lock:
+            if self._over:
+                raise StoppedError("the server ends; come back later")
+            session.stop.clear()
+        return session
 
     def brought(self, session: Session, upload: Any) -> Path:
         """Give the path of an uploaded file, which from now on belongs to the visit.
@@ -108,6 +122,13 @@ class Sessions:
             session = self._sessions.get(name or "")
         if session is not None:
             session.stop.set()
+
+    def end(self) -> None:
+        """Stop the work that is done for all visits, and let none begin."""
+        with self._lock:
+            self._over = True
+            for session in self._sessions.values():
+                session.stop.set()
 
     def leave(self, name: str | None) -> None:
         """End a visit: stop its work and remove its files, but for uploads that another visit holds too."""
