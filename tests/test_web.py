@@ -485,14 +485,22 @@ def test_limits(tmp_path, cat):
 
 
 def test_serve_refuses_wrong_usage(command_line, tmp_path):
+    for name in ("text", "cut"):
+        (tmp_path / name).mkdir()
+    text(tmp_path / "text" / "note.jpg")
+    bomb(tmp_path / "cut" / "cut.png", 64, 64)
     for arguments, code, message in (
+        (["--port", "70000"], 2, "port 70000 is out of range"),
+        (["--port", "-1"], 2, "port -1 is out of range"),
+        (["--presets", str(tmp_path / "text")], 1, "note.jpg is not a picture in a known format"),
+        (["--presets", str(tmp_path / "cut")], 1, "cut.png cannot be read as a picture"),
         (["--most-megapixels", "0"], 2, "most-megapixels 0 is out of range"),
         (["--presets", str(tmp_path)], 1, "no style in"),
         (["--host", "192.0.2.1"], 2, "cannot be listened at"),
     ):
         handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
-            ended, output = command_line("serve", *arguments, "--port", "0")
+            ended, output = command_line("serve", "--port", "0", *arguments)
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)

@@ -24,6 +24,7 @@ from universal_style.web.worker import Worker
 
 GALLERY = "gallery"
 """Folder of what all visitors see, beside what they bring."""
+LAST_PORT = 65535
 
 
 class NoRelay:
@@ -76,9 +77,11 @@ def serving(
         port: to listen at; 0 takes any that is free.
 
     Raises:
-        InputError: a folder of presets cannot be used.
+        InputError: a folder of presets, or a picture in it, cannot be used.
         OptionError: host or port cannot be listened at.
     """
+    if not 0 <= port <= LAST_PORT:
+        raise OptionError(f"port {port} is out of range; it lies between 0, for any that is free, and {LAST_PORT}")
     shelf = Shelf.of(presets)
     with private_folder() as folder, _settings(folder):
         sessions = Sessions(folder)
