@@ -5,6 +5,8 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
+import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 
@@ -18,8 +20,10 @@ from universal_style.errors import InputError, OptionError
 from universal_style.styles import Style
 from universal_style.web.limits import Limits, read_picture, read_style, without_paths
 from universal_style.web.paint import BRUSHES, MOST_BLOBS, Blobs, painted
+from universal_style.web.server import serving
 from universal_style.web.sessions import Sessions, StoppedError
 from universal_style.web.shelf import Shelf
+from universal_style.web.worker import Worker
 
 GALLERY = "Hashiguchi Ducks"
 
@@ -173,6 +177,9 @@ BAD_OPTIONS = {
     "gallery": ({"gallery": ["../../etc/passwd"]}, "is unknown"),
     "strength": ({"strength": 2}, "alpha 2 is out of range"),
     "no number": ({"strength": "much"}, "a number is needed"),
+    "styles enlarged": ({"style_size": 600}, "ducks.png seen at 600 would have 0.2 megapixels (600×400); this page"),
+    "a gallery's style enlarged": ({"styles": None, "gallery": [GALLERY], "style_size": 600}, "seen at 600 would have"),
+    "style size": ({"style_size": -5}, "style-size -5 is out of range"),
     "regions": ({"regions": 99}, "auto-regions 99 is out of range"),
     "format": ({"suffix": ".exe"}, "use one of"),
     "format with a path": ({"suffix": "/../../x.png"}, "use one of"),
@@ -185,6 +192,17 @@ BAD_OPTIONS = {
 def test_bad_options_are_refused_with_one_line(client, files, case):
     options, message = BAD_OPTIONS[case]
     assert message in refused(lambda: transfer(client, files, **options))
+
+
+def test_a_style_kept_as_a_preset_is_not_enlarged_past_the_limit(client, files):
+    def kept(**options):
+        return client.predict(**({"styles": sent(files, "ducks.png")} | options), api_name="/save_preset")
+
+    assert "ducks.png seen at 600 would have 0.2 megapixels" in refused(lambda: kept(style_size=600))
+    assert "seen at 600 would have" in refused(lambda: kept(styles=None, gallery=[GALLERY], style_size=600))
+    for size in (-5, 1e6):
+        assert f"style-size {size:g} is out of range" in refused(lambda size=size: kept(style_size=size))
+    assert kept(style_size=64).endswith("ducks.safetensors")
 
 
 FORGED = {
@@ -304,25 +322,102 @@ def test_a_server_that_is_ended_leaves_nothing(files, tmp_path):
     assert list(folder.rglob("*")) == []
 
 
+def test_what_all_visitors_see_is_not_taken_and_not_removed(web):
+    """Over plain HTTP, since the client uploads what it finds at a path."""
+    (thumbnail,) = web.folder.rglob("style-0.jpg")
+    forged = {"path": str(thumbnail), "meta": {"_type": "gradio.FileData"}}
+    with httpx.Client(base_url=web.address) as http:
+        event = http.post(
+            "gradio_api/call/transfer",
+            json={
+                "data": [forged, None, [GALLERY], "wct", 1, "none", "", 0, 0, None, None, ".png"],
+                "session_hash": "thief",
+            },
+        ).json()["event_id"]
+        answer = http.get(f"gradio_api/call/transfer/{event}").text
+        assert "event: error" in answer
+        assert thumbnail not in web.sessions.of("thief").uploads
+        web.sessions.leave("thief")
+        assert thumbnail.exists()
+        assert http.get(f"gradio_api/file={thumbnail}").status_code == 200
+
+
 def test_sessions_hold_what_they_brought(tmp_path):
     sessions = Sessions(tmp_path)
     one, other = sessions.of("one"), sessions.of("other")
-    upload = tmp_path / "abc" / "cat.png"
-    upload.parent.mkdir()
-    upload.write_bytes(b"x")
-    (tmp_path / "link.png").symlink_to("/etc/passwd")
+    hashed, gallery = tmp_path / ("ab" * 32), tmp_path / "gallery"
+    upload, thumbnail = hashed / "cat.png", gallery / "style-0.jpg"
+    made, other_made = (visit.room / "cat-styled.png" for visit in (one, other))
+    for path in (upload, thumbnail, made, other_made):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"x")
+    (hashed / "link.png").symlink_to("/etc/passwd")
+    (hashed / "folder").mkdir()
     assert sessions.brought(one, {"path": str(upload)}) == upload
+    assert sessions.brought(one, {"path": str(made)}) == made
     sessions.brought(other, {"path": str(upload)})
-    for forged in ("/etc/passwd", str(tmp_path / "link.png"), str(tmp_path / ".." / "x"), str(tmp_path), ""):
+    for forged in (
+        "/etc/passwd", thumbnail, other_made, tmp_path / "stray.png", hashed / "link.png", hashed / "folder",
+        one.room / ".." / "gallery" / "style-0.jpg", hashed / ".." / "x", hashed, tmp_path, "",
+    ):  # fmt: skip
         with pytest.raises(InputError):
-            sessions.brought(one, {"path": forged})
+            sessions.brought(one, {"path": str(forged)})
     sessions.leave("one")
     assert upload.exists()
+    assert not made.exists()
     with pytest.raises(StoppedError):
         one.check()
     sessions.leave("other")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["abc", "link.png"]
-    assert not upload.exists()
+    assert sorted(path.name for path in hashed.iterdir()) == ["folder", "link.png"]
+    assert sorted(tmp_path.iterdir()) == [hashed, gallery]
+    assert thumbnail.exists()
+
+
+class Slow(Worker):
+    """Works for a minute unless it is stopped; its other results do not matter."""
+
+    def __init__(self):
+        super().__init__("cpu", "float32")
+        self.at_work = threading.Event()
+        self.stopped = False
+
+    def transfer(self, content, styles, order, content_mask, style_masks, progress):
+        self.at_work.set()
+        end = time.monotonic() + 60
+        try:
+            while time.monotonic() < end:
+                progress("iteration", 1, 2)
+                time.sleep(0.05)
+        except StoppedError:
+            self.stopped = True
+            raise
+
+
+def test_a_server_that_ends_stops_its_work(files):
+    """Asked by plain HTTP, which keeps no connection whose end would tell of the visitor's leaving."""
+    worker = Slow()
+    with serving(worker, Limits(), port=0) as server, httpx.Client(base_url=server.address, timeout=30) as http:
+        (path,) = http.post("gradio_api/upload", files={"files": ("cat.png", (files / "cat.png").read_bytes())}).json()
+        content = {"path": path, "meta": {"_type": "gradio.FileData"}}
+        data = [content, None, [GALLERY], "gatys", 1, "none", "", 0, 0, None, None, ".png"]
+        http.post("gradio_api/call/transfer", json={"data": data}).raise_for_status()
+        assert worker.at_work.wait(30)
+    worker.do(lambda: None)  # its thread is free
+    assert worker.stopped
+
+
+def test_a_server_that_ends_lets_no_work_begin(tmp_path):
+    sessions = Sessions(tmp_path)
+    working = sessions.begun("one")
+    sessions.stop("one")
+    assert sessions.begun("one") is working
+    working.check()
+    sessions.end()
+    for name in ("one", "another"):
+        with pytest.raises(StoppedError, match="the server ends"):
+            sessions.begun(name)
+    with pytest.raises(StoppedError, match="nothing was kept"):
+        working.check()
 
 
 def stroke(width, height, box, colour):
@@ -390,14 +485,22 @@ def test_limits(tmp_path, cat):
 
 
 def test_serve_refuses_wrong_usage(command_line, tmp_path):
+    for name in ("text", "cut"):
+        (tmp_path / name).mkdir()
+    text(tmp_path / "text" / "note.jpg")
+    bomb(tmp_path / "cut" / "cut.png", 64, 64)
     for arguments, code, message in (
+        (["--port", "70000"], 2, "port 70000 is out of range"),
+        (["--port", "-1"], 2, "port -1 is out of range"),
+        (["--presets", str(tmp_path / "text")], 1, "note.jpg is not a picture in a known format"),
+        (["--presets", str(tmp_path / "cut")], 1, "cut.png cannot be read as a picture"),
         (["--most-megapixels", "0"], 2, "most-megapixels 0 is out of range"),
         (["--presets", str(tmp_path)], 1, "no style in"),
         (["--host", "192.0.2.1"], 2, "cannot be listened at"),
     ):
         handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
-            ended, output = command_line("serve", *arguments, "--port", "0")
+            ended, output = command_line("serve", "--port", "0", *arguments)
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)

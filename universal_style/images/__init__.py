@@ -4,8 +4,20 @@
 numbers and colours on that way.
 """
 
+from universal_style.images.arrays import size_at
 from universal_style.images.picture import Image
-from universal_style.images.reading import Source, long_side_of
+from universal_style.images.reading import Source, long_side_of, opened
 from universal_style.images.writing import FORMATS, check_fits, check_writable, make_folder, output_format
 
-__all__ = ["FORMATS", "Image", "Source", "check_fits", "check_writable", "long_side_of", "make_folder", "output_format"]
+__all__ = [
+    "FORMATS",
+    "Image",
+    "Source",
+    "check_fits",
+    "check_writable",
+    "long_side_of",
+    "make_folder",
+    "opened",
+    "output_format",
+    "size_at",
+]

@@ -75,6 +75,12 @@ def integers(values: Float[np.ndarray, "h w *c"], bits: int) -> NDArray[Any]:
     return rounded
 
 
+def size_at(long_side: int, height: int, width: int) -> tuple[int, int]:
+    """Give (height, width) with so many pixels on the longer side, keeping the aspect; at least 1×1."""
+    scale = long_side / max(height, width)
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
 def resized(plane: Float[np.ndarray, "h w"], size: tuple[int, int]) -> Float[np.ndarray, "g v"]:
     """Resample a plane to (height, width), clipped to [0, 1]."""
     picture = Pillow.fromarray(np.ascontiguousarray(plane, dtype=np.float32))

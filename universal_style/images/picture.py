@@ -13,7 +13,7 @@ from torch import Tensor
 
 from universal_style.canvas import bands, rest
 from universal_style.errors import OutputError
-from universal_style.images.arrays import resized, room
+from universal_style.images.arrays import resized, room, size_at
 from universal_style.images.planes import Planes
 from universal_style.images.reading import Source, read
 from universal_style.images.writing import to_pillow, write
@@ -44,8 +44,7 @@ class Image(Planes):
 
     def scaled_to(self, long_side: int) -> Image:
         """Resize so that the longer side has so many pixels, keeping the aspect; at least 1×1."""
-        scale = long_side / max(self.height, self.width)
-        size = (max(1, round(self.height * scale)), max(1, round(self.width * scale)))
+        size = size_at(long_side, self.height, self.width)
         if size == (self.height, self.width):
             return self
         alpha = None if self.alpha is None else resized(self.alpha, size)

@@ -63,28 +63,37 @@ def read(source: Source) -> Planes:
     raise InputError(f"{type(source).__name__} is not a picture; give a path, a PIL image, an array or a tensor")
 
 
-def long_side_of(path: Path) -> int:
-    """Say how many pixels the longer side of a picture's file has, by what its header says.
-
-    Raises:
-        InputError: it is missing, empty, too large or not a picture.
-    """
-    with _decoding(str(path)):
-        _check_file(path)
-        with Pillow.open(path, formats=_formats()) as picture:
-            return max(picture.size)
-
-
 def _of_file(path: Path) -> Planes:
     with _decoding(str(path)):
-        _check_file(path)
-        data = path.read_bytes()  # of a file, decoders read as many bytes as it claims to have: memory for all of them
+        data = _data(path)
         with Pillow.open(io.BytesIO(data), formats=_formats()) as picture:
             deep = deep_array(data, picture, MOST_PIXELS)
             return _of_pillow(picture) if deep is None else planes_of(deep)
 
 
-def _check_file(path: Path) -> None:
+@contextmanager
+def opened(path: Path) -> Iterator[Pillow.Image]:
+    """Open a picture's file; of its pixels, those are decoded that the block asks for.
+
+    Raises:
+        InputError: it is missing, damaged, empty, too large or not a picture.
+    """
+    with _decoding(str(path)), Pillow.open(io.BytesIO(_data(path)), formats=_formats()) as picture:
+        yield picture
+
+
+def long_side_of(path: Path) -> int:
+    """Say how many pixels the longer side of a picture's file has, by what its header says.
+
+    Raises:
+        InputError: as `opened` does.
+    """
+    with opened(path) as picture:
+        return max(picture.size)
+
+
+def _data(path: Path) -> bytes:
+    """Read a whole file: of a file, decoders read as many bytes as it claims to have, with memory for all of them."""
     if path.is_dir():
         raise InputError(f"{path} is a folder; give a picture file")
     if not path.exists():
@@ -94,6 +103,7 @@ def _check_file(path: Path) -> None:
         raise InputError(f"{path} is empty (0 bytes); give a picture file")
     if size > MOST_BYTES:
         raise InputError(f"{path} has {size / 2**30:.1f} GiB, more than a picture can have here; shrink it first")
+    return path.read_bytes()
 
 
 @contextmanager

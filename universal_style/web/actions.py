@@ -17,9 +17,10 @@ import gradio as gr
 import torch
 
 from universal_style.errors import CheckpointError, InputError, UniversalStyleError
-from universal_style.images import FORMATS, Image, Source
+from universal_style.images import FORMATS, Image, Source, opened
 from universal_style.names import looked_up
 from universal_style.report import Progress, Report
+from universal_style.request import LONGEST_SIDE
 from universal_style.subjects import StyleSource
 from universal_style.web.limits import (
     MOST_STYLES,
@@ -170,7 +171,7 @@ class Actions:
         *paintings: Sent,
     ) -> tuple[Any, ...]:
         """Give the content its style as the page asks; paintings are those of the content and of each style picture."""
-        session = self._begun(request)
+        session = self.sessions.begun(request.session_hash)
         order = _order(method, strength, keep_colors, smooth, style_size, regions)
         content_file = self._content_file(session, content)
         files = self._style_files(session, uploads, chosen, presets)
@@ -205,7 +206,7 @@ class Actions:
         bar: gr.Progress = BAR,
     ) -> tuple[str, dict[str, Any]]:
         """Give the content its style as a program asks."""
-        session = self._begun(request)
+        session = self.sessions.begun(request.session_hash)
         order = _order(method, strength, keep_colors, smooth, style_size, regions)
         looked_up("suffix", _word(suffix), FORMATS)
         content_file = self._content_file(session, content)
@@ -230,9 +231,9 @@ class Actions:
         bar: gr.Progress = BAR,
     ) -> Any:
         """Make a preset of the styles that the page holds."""
-        session = self._begun(request)
+        session = self.sessions.begun(request.session_hash)
         files = self._style_files(session, uploads, chosen, presets)
-        path = self._saved(session, files, _whole(style_size), bar)
+        path = self._saved(session, files, _long_side(style_size), bar)
         return gr.DownloadButton(f"Download {Path(path).name}", value=path, visible=True)
 
     @telling
@@ -246,9 +247,9 @@ class Actions:
         bar: gr.Progress = BAR,
     ) -> str:
         """Make a preset as a program asks."""
-        session = self._begun(request)
+        session = self.sessions.begun(request.session_hash)
         files = self._style_files(session, (), gallery, styles)
-        return self._saved(session, files, _whole(style_size), bar)
+        return self._saved(session, files, _long_side(style_size), bar)
 
     def cancel(self, request: gr.Request) -> None:
         """Stop the work that is done for this visitor; it ends at its next step."""
@@ -257,11 +258,6 @@ class Actions:
     def leave(self, request: gr.Request) -> None:
         """End a visit."""
         self.sessions.leave(request.session_hash)
-
-    def _begun(self, request: gr.Request) -> Session:
-        session = self.sessions.of(request.session_hash)
-        session.stop.clear()
-        return session
 
     def _check(self, request: gr.Request, sent: Sequence[Sent]) -> None:
         session = self.sessions.of(request.session_hash)
@@ -284,9 +280,17 @@ class Actions:
     def _picture(self, path: Path) -> Image:
         return Image.of(path) if path in self.shelf.styles.values() else read_picture(path, self.limits)
 
-    def _style(self, path: Path) -> StyleSource:
+    def _style(self, path: Path, style_size: int) -> StyleSource:
         """Read what a visitor brought; files of the shelf are read, and remembered, by those who observe them."""
-        return path if path in self.shelf.styles.values() else read_style(path, self.limits)
+        if path not in self.shelf.styles.values():
+            style = read_style(path, self.limits)
+            if isinstance(style, Image):
+                self.limits.check_seen(style.width, style.height, style_size, path.name)
+            return style
+        if style_size and path.suffix != PRESET_SUFFIX:
+            with opened(path) as picture:
+                self.limits.check_seen(*picture.size, style_size, path.name)
+        return path
 
     def _mask(self, session: Session, sent: Sent) -> Image | None:
         return read_picture(self.sessions.brought(session, sent), self.limits) if sent else None
@@ -314,7 +318,7 @@ class Actions:
         if not styles:
             raise InputError("no style given; drop a picture or choose one from the gallery")
         picture = read_picture(content, self.limits)
-        given = [self._style(path) for path in styles]
+        given = [self._style(path, order.style_size) for path in styles]
         masks = list(style_masks) if any(mask is not None for mask in style_masks) else []
         result, report = self.worker.transfer(picture, given, order, content_mask, masks, _stoppable(session, bar))
         session.check()
@@ -322,7 +326,7 @@ class Actions:
 
     def _saved(self, session: Session, styles: Sequence[Path], style_size: int, bar: gr.Progress) -> str:
         stem = stem_of(styles)
-        given = [self._style(path) for path in styles]
+        given = [self._style(path, style_size) for path in styles]
         style = self.worker.observe(given, stem, style_size, _stoppable(session, bar))
         session.check()
         path = session.room / f"{stem}{PRESET_SUFFIX}"
@@ -357,7 +361,7 @@ def _pictures_of(uploads: Sent) -> list[Sent]:
 
 def _order(method: Sent, strength: Sent, keep_colors: Sent, smooth: Sent, style_size: Sent, regions: Sent) -> Order:
     return Order(
-        _word(method), _number(strength), _word(keep_colors), _word(smooth), _whole(style_size), _whole(regions)
+        _word(method), _number(strength), _word(keep_colors), _word(smooth), _long_side(style_size), _whole(regions)
     )
 
 
@@ -379,6 +383,15 @@ def _whole(sent: Sent) -> int:
     if not number.is_integer():
         raise InputError(f"{number:g} is not a whole number; give one")
     return int(number)
+
+
+def _long_side(sent: Sent) -> int:
+    number = _whole(sent)
+    if not 0 <= number <= LONGEST_SIDE:
+        raise InputError(
+            f"style-size {number:g} is out of range; it is a long side, up to {LONGEST_SIDE}, or 0 for its own"
+        )
+    return number
 
 
 def _shown(picture: Image, path: Path) -> str:

@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
 from universal_style.errors import InputError, OptionError
-from universal_style.images import FORMATS, Image
+from universal_style.images import FORMATS, Image, size_at
 from universal_style.styles import Style
 from universal_style.subjects import StyleSource
 
@@ -57,6 +57,24 @@ class Limits:
             raise InputError(
                 f"{name} has {width * height / 1e6:.1f} megapixels ({width}×{height}); "
                 f"this page takes up to {self.megapixels:g}; shrink it first"
+            )
+
+    def check_seen(self, width: int, height: int, style_size: int, name: str) -> None:
+        """Make sure that a style is not too large as it is to be seen, which may be larger than it was brought.
+
+        Args:
+            style_size: long side in pixels; 0 enlarges nothing.
+
+        Raises:
+            InputError: it is.
+        """
+        if not style_size:
+            return
+        height, width = size_at(style_size, height, width)
+        if width * height > self.megapixels * 1e6:
+            raise InputError(
+                f"{name} seen at {style_size} would have {width * height / 1e6:.1f} megapixels ({width}×{height}); "
+                f"this page takes up to {self.megapixels:g}; choose a smaller style-size"
             )
 
 

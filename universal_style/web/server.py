@@ -22,6 +22,10 @@ from universal_style.web.shelf import Shelf
 from universal_style.web.theme import CSS, THEME
 from universal_style.web.worker import Worker
 
+GALLERY = "gallery"
+"""Folder of what all visitors see, beside what they bring."""
+LAST_PORT = 65535
+
 
 class NoRelay:
     """Refuses what would make the server fetch an address for a client."""
@@ -73,14 +77,16 @@ def serving(
         port: to listen at; 0 takes any that is free.
 
     Raises:
-        InputError: a folder of presets cannot be used.
+        InputError: a folder of presets, or a picture in it, cannot be used.
         OptionError: host or port cannot be listened at.
     """
+    if not 0 <= port <= LAST_PORT:
+        raise OptionError(f"port {port} is out of range; it lies between 0, for any that is free, and {LAST_PORT}")
     shelf = Shelf.of(presets)
     with private_folder() as folder, _settings(folder):
         sessions = Sessions(folder)
         actions = Actions(worker, sessions, shelf, limits)
-        page = build(actions, limits, folder)
+        page = build(actions, limits, folder / GALLERY)
         page.queue(max_size=limits.queue, default_concurrency_limit=1)
         try:
             _, address, _ = page.launch(
@@ -112,6 +118,7 @@ def serving(
         try:
             yield Server(address, sessions)
         finally:
+            sessions.end()  # a process lives until its threads end, and a descent takes hours
             page.close(verbose=False)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import shutil
 import threading
@@ -13,6 +14,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from universal_style.errors import InputError, UniversalStyleError
+
+UPLOADED = re.compile(r"[0-9a-f]{64}")
+"""Name of the folder in which Gradio puts an upload: its SHA-256, with a seed that no visitor knows."""
 
 
 class StoppedError(UniversalStyleError):
@@ -60,6 +64,7 @@ class Sessions:
         self.folder = folder.resolve()
         self._sessions: dict[str, Session] = {}
         self._lock = threading.Lock()
+        self._over = False
 
     def of(self, name: str | None) -> Session:
         """Give a visit, begun where it is new."""
@@ -71,8 +76,23 @@ class Sessions:
                 self._sessions[key] = Session(room)
             return self._sessions[key]
 
+    def begun(self, name: str | None) -> Session:
+        """Give a visit whose work begins: what was stopped before no longer counts.
+
+        Raises:
+            StoppedError: the server ends.
+        """
+        session = self.of(name)
+        with self._lock:
+            if self._over:
+                raise StoppedError("the server ends; come back later")
+            session.stop.clear()
+        return session
+
     def brought(self, session: Session, upload: Any) -> Path:
         """Give the path of an uploaded file, which from now on belongs to the visit.
+
+        What was made for the visit may come back too; what lies elsewhere in the folder is the server's or of others.
 
         Args:
             upload: what the client says of it: a mapping with its path.
@@ -84,8 +104,9 @@ class Sessions:
         if not isinstance(given, str):
             raise InputError("a file is needed here; upload one")
         path = Path(given)
-        inside = path.resolve().is_relative_to(self.folder) and path.resolve() == path.absolute()
-        if not inside or path.is_dir():
+        uploaded = path.parent.parent == self.folder and UPLOADED.fullmatch(path.parent.name)
+        allowed = uploaded or path.is_relative_to(session.room)
+        if not allowed or path.resolve() != path or path.is_dir():
             raise InputError(f"{path.name} was not uploaded; upload it, paths are not taken")
         session.uploads.add(path)
         return path
@@ -101,6 +122,13 @@ class Sessions:
             session = self._sessions.get(name or "")
         if session is not None:
             session.stop.set()
+
+    def end(self) -> None:
+        """Stop the work that is done for all visits, and let none begin."""
+        with self._lock:
+            self._over = True
+            for session in self._sessions.values():
+                session.stop.set()
 
     def leave(self, name: str | None) -> None:
         """End a visit: stop its work and remove its files, but for uploads that another visit holds too."""

@@ -12,6 +12,7 @@ from PIL import ImageDraw, ImageOps
 from universal_style.demo import CONTENTS, PICTURES
 from universal_style.errors import InputError
 from universal_style.folders import SUFFIXES
+from universal_style.images import opened
 from universal_style.names import looked_up
 from universal_style.web.limits import PRESET_SUFFIX
 
@@ -62,7 +63,12 @@ class Shelf:
         return looked_up("style", name, self.styles)
 
     def squares(self, folder: Path) -> list[tuple[str, str]]:
-        """Draw a small square for each style into a folder; give its file and name."""
+        """Draw a small square for each style into a folder, made for them; give its file and name.
+
+        Raises:
+            InputError: a picture cannot be read.
+        """
+        folder.mkdir(exist_ok=True)
         squares = []
         for number, (name, path) in enumerate(self.styles.items()):
             square = folder / f"style-{number}.jpg"
@@ -80,7 +86,7 @@ def _square(name: str, path: Path) -> Pillow.Image:
     beside = [path.with_suffix(suffix) for suffix in sorted(SUFFIXES)]
     pictures = [path] if path.suffix.lower() in SUFFIXES else [other for other in beside if other.is_file()]
     if pictures:
-        with Pillow.open(pictures[0]) as picture:
+        with opened(pictures[0]) as picture:
             return ImageOps.fit(ImageOps.exif_transpose(picture).convert("RGB"), (SQUARE, SQUARE))
     plain = Pillow.new("RGB", (SQUARE, SQUARE), GROUND)
     words = "\n".join(name.split())
