@@ -70,6 +70,14 @@ def plan(folder, output, **changes):
     return Plan.of(**(options | changes))
 
 
+def test_seeds_have_any_sign(folder):
+    one, other = (Batches(pictures_in(folder), (), 32, 1, 0, seed)[0].plain for seed in (-1, 2**64 - 1))
+    assert torch.equal(one, other)
+    Recipe(1, (1,), 1, seed=-1)
+    with pytest.raises(OptionError, match="is out of range; it is a whole number of 64 bits"):
+        Recipe(1, (1,), 1, seed=2**64)
+
+
 def test_batches_depend_on_seed_and_step_only(folder):
     paths = pictures_in(folder)
     one, other = (Batches(paths, paths, 48, 2, 2, seed=5)[7] for _ in range(2))

@@ -24,7 +24,7 @@ from universal_style.networks.layers import Layers
 from universal_style.networks.pooling import NearestPooling
 from universal_style.networks.stage import Site
 from universal_style.plots import plot
-from universal_style.ranges import at_least
+from universal_style.ranges import at_least, long_side, whole_seed
 from universal_style.reference.losses import ContentTerm, Energy, GramAim, RegionWeights, StyleTerm, squared_norm
 from universal_style.styles import Style, scaled_style
 from universal_style.training.loop import Report
@@ -89,6 +89,8 @@ class FeedForwardPlan:
         if not 0 < self.learning_rate < 1:
             raise OptionError(f"learning-rate {self.learning_rate:g} is out of range; it lies between 0 and 1")
         check_side(self.side, 64)
+        long_side("style-size", self.style_size)
+        whole_seed(self.seed)
         if self.output.suffix != ".safetensors":
             raise OptionError(f"net {self.output.name} needs the suffix .safetensors")
         check_writable(self.output)

@@ -20,7 +20,7 @@ from universal_style.networks.convolution import bias_of
 from universal_style.networks.decoder import Decoder
 from universal_style.networks.pooling import Pooling
 from universal_style.networks.vgg import Encoder
-from universal_style.ranges import at_least
+from universal_style.ranges import at_least, whole_seed
 from universal_style.training.coordinates import convolutions_in, placeholder_coordinates, whiten_coordinates
 from universal_style.training.objective import Objective, Weights
 from universal_style.training.pictures import Batches, as_pixels, check_side
@@ -76,6 +76,7 @@ class Recipe:
         check_side(self.side, 32)
         at_least(0, steps=self.steps, transformed=self.transformed)
         at_least(1, plain=self.plain, measure_every=self.measure_every)
+        whole_seed(self.seed)
         if not 0 <= self.transformed_from <= 1 or not 0 < self.learning_rate < 1:
             raise OptionError("transformed-from lies in 0 … 1 and learning-rate between 0 and 1")
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from universal_style.errors import InputError, OptionError
+from universal_style.ranges import unsigned
 
 SMALLEST_SCALE = 0.7
 """A picture is shrunk at random by up to this factor before the crop, where the crop still fits."""
@@ -86,7 +87,7 @@ class Batches(Dataset[Batch]):
         side: side of the square crops in pixels.
         plain: crops per batch that are reconstructed as they are.
         transformed: crops per batch whose features are transformed first.
-        seed: same seed, same batches.
+        seed: same seed, same batches; of any sign.
     """
 
     pictures: Sequence[Path]
@@ -97,7 +98,7 @@ class Batches(Dataset[Batch]):
     seed: int
 
     def __getitem__(self, step: int) -> Batch:
-        rng = np.random.default_rng((self.seed, step))
+        rng = np.random.default_rng((unsigned(self.seed), step))
         several = [self.pictures[i] for i in rng.integers(len(self.pictures), size=self.plain)]
         return Batch(
             torch.stack([random_crop(read_rgb(path), self.side, rng) for path in several]),
