@@ -5,7 +5,7 @@ numbers and colours on that way.
 """
 
 from universal_style.images.picture import Image
-from universal_style.images.reading import Source
+from universal_style.images.reading import Source, known_formats
 from universal_style.images.writing import FORMATS, check_writable, make_folder, output_format
 
-__all__ = ["FORMATS", "Image", "Source", "check_writable", "make_folder", "output_format"]
+__all__ = ["FORMATS", "Image", "Source", "check_writable", "known_formats", "make_folder", "output_format"]

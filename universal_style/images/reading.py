@@ -75,7 +75,7 @@ def _of_file(path: Path) -> Planes:
         if size > MOST_BYTES:
             raise InputError(f"{path} has {size / 2**30:.1f} GiB, more than a picture can have here; shrink it first")
         data = path.read_bytes()  # of a file, decoders read as many bytes as it claims to have: memory for all of them
-        with Pillow.open(io.BytesIO(data), formats=_formats()) as picture:
+        with Pillow.open(io.BytesIO(data), formats=known_formats()) as picture:
             deep = deep_array(data, picture, MOST_PIXELS)
             return _of_pillow(picture) if deep is None else planes_of(deep)
 
@@ -103,7 +103,7 @@ def _decoding(name: str) -> Iterator[None]:
 
 
 @cache
-def _formats() -> tuple[str, ...]:
+def known_formats() -> tuple[str, ...]:
     """Name the formats that are tried: those of `READ` that Pillow has here."""
     Pillow.init()
     return tuple(name for name in READ if name in Pillow.OPEN)
