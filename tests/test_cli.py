@@ -82,6 +82,9 @@ def test_a_folder_of_pictures_is_one_style(run, pictures):
     assert run("style", "save", "works", "-o", "works.safetensors", "--dtype", "float32", "-q")[0] == 0
     assert run("style", "save", "cat.png", "ducks.jpg", "-o", "both.safetensors", "--dtype", "float32", "-q")[0] == 0
     assert (pictures / "works.safetensors").stat().st_size == (pictures / "both.safetensors").stat().st_size
+    code, output = run("style", "save", "cat.png", "-o", "point.safetensors", "--style-size", "-100")
+    assert (code, "style-size -100 is out of range" in output.err) == (2, True)
+    assert not (pictures / "point.safetensors").exists()
     (pictures / "empty").mkdir()
     code, output = run("style", "save", "empty", "-o", "empty.safetensors")
     assert (code, "no picture in empty" in output.err) == (1, True)

@@ -137,6 +137,9 @@ def test_bad_files_are_refused(cat, tmp_path):
         ({"side": 70}, "side 70 does not do"),
         ({"content_weight": -1.0}, "content-weight -1 is out of range"),
         ({"learning_rate": 0.0}, "learning-rate 0 is out of range"),
+        ({"style_size": -5}, "style-size -5 is out of range"),
+        ({"style_size": 0}, "style-size 0 is out of range"),
+        ({"seed": 1 << 64}, "seed 18446744073709551616 is out of range"),
     ],
 )
 def test_a_bad_option_is_refused(photos, tmp_path, options, message):

@@ -354,6 +354,20 @@ def test_masks_of_any_mode_and_size(stylizer, cat, ducks, mode):
     assert np.array_equal(array(expected), array(again.pillow()))
 
 
+@pytest.mark.parametrize("style_size", [-100, 0, 100_001])
+def test_a_style_is_observed_at_a_size_that_there_is(stylizer, ducks, style_size):
+    said = f"style-size {style_size} is out of range; it is the long side in pixels, 1 to 100000"
+    with pytest.raises(OptionError, match=said):
+        stylizer.observe(ducks, style_size=style_size)
+    with pytest.raises(OptionError, match=said):
+        Style.from_images(ducks, style_size=style_size, device="cpu")
+
+
+def test_regions_are_found_with_a_seed_of_any_sign(stylizer, cat, ducks):
+    one, other = (stylizer.run(cat, ducks, auto_regions=2, levels=[1], seed=seed)[0] for seed in (-1, -1))
+    assert np.array_equal(one.pixels, other.pixels)
+
+
 def test_regions_are_found_without_masks(stylizer, cat, ducks):
     result, report = stylizer.run(cat, ducks, levels=[1], auto_regions=3)
     assert 2 <= len(report.regions) <= 3

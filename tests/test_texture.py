@@ -25,6 +25,13 @@ def test_the_seed_decides(stylizer, ducks):
     assert not np.array_equal(one, other)
 
 
+def test_a_seed_has_any_sign(stylizer, ducks):
+    one, other = (synthesise(stylizer, ducks, 16, 16, rounds=1, levels=[1], seed=s).pixels for s in (-1, 2**62))
+    assert np.abs(one - other).max() > 0
+    with pytest.raises(OptionError, match="is out of range; it is a whole number of 64 bits"):
+        synthesise(stylizer, ducks, 16, 16, seed=2**64)
+
+
 def test_a_tileable_texture_has_no_seam(stylizer, ducks):
     plain, tileable = (
         seam(synthesise(stylizer, ducks, 64, 80, rounds=1, levels=[3, 2, 1], tileable=t).pixels) for t in (False, True)

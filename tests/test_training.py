@@ -32,7 +32,7 @@ from universal_style.training.coordinates import (
 from universal_style.training.feed_forward import FeedForwardPlan
 from universal_style.training.loop import Recipe, Report, TrainingState, mean_psnr, train_decoder
 from universal_style.training.objective import Objective, Weights
-from universal_style.training.pictures import Batches, as_pixels, random_crop
+from universal_style.training.pictures import Batches, as_pixels, random_crop, read_rgb, stream
 from universal_style.training.rounding import compensated, rounded
 from universal_style.training.run import Plan, edited_levels, run
 from universal_style.training.warm_start import regression_warm_start, widened
@@ -68,6 +68,14 @@ def plan(folder, output, **changes):
         "workers": 0, "start": None, "resume": True, "device": "cpu", "dtype": "float32", "seed": 0,
     }  # fmt: skip
     return Plan.of(**(options | changes))
+
+
+def test_seeds_have_any_sign(folder):
+    one, other = (Batches(pictures_in(folder), (), 32, 1, 0, seed)[0].plain for seed in (-1, 2**64 - 1))
+    assert torch.equal(one, other)
+    Recipe(1, (1,), 1, seed=-1)
+    with pytest.raises(OptionError, match="is out of range; it is a whole number of 64 bits"):
+        Recipe(1, (1,), 1, seed=2**64)
 
 
 def test_batches_depend_on_seed_and_step_only(folder):
@@ -332,6 +340,28 @@ def test_decoders_are_not_trained_on_a_device_without_float64(folder, tmp_path, 
 def test_the_command_line_has_the_usual_values_of_the_trainers(options, takers):
     usual = {name: p.default for taker in takers for name, p in signature(taker).parameters.items()}
     assert {field.name: field.default for field in fields(options)}.items() <= usual.items()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_picture_that_cannot_be_read_is_told_in_one_line(tmp_path, workers):
+    bad = tmp_path / "bad.jpg"
+    bad.write_text("no picture")
+    with pytest.raises(InputError) as told:
+        next(stream(Batches([bad], [], 32, 1, 0, 0), 0, 2, workers))
+    assert str(told.value).startswith(f"{bad} cannot be read as a picture (")
+    assert str(told.value).endswith("); remove it from the training folder")
+    assert "Traceback" not in str(told.value)
+
+
+def test_programs_and_bombs_are_no_pictures_to_learn_from(tmp_path, monkeypatch):
+    bad = tmp_path / "bad.jpg"
+    Pillow.new("RGB", (8, 8)).save(bad, "EPS")
+    with pytest.raises(InputError, match="cannot identify image file"):
+        read_rgb(bad)
+    Pillow.new("RGB", (64, 64)).save(bad, "JPEG")
+    monkeypatch.setattr(Pillow, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(InputError, match=r"decompression bomb.*; remove it from the training folder"):
+        read_rgb(bad)
 
 
 def test_a_folder_without_pictures_is_refused(folder, tmp_path):

@@ -11,11 +11,9 @@ from universal_style.errors import OptionError
 from universal_style.keep_colors import KeepColors, keep_colors_named
 from universal_style.methods import Method, Recipe
 from universal_style.mixing import style_shares
+from universal_style.ranges import long_side, whole_seed
 from universal_style.regions import FEWEST_CLUSTERS, MISSING, MOST_CLUSTERS, Colour, colour_name, colour_named
 from universal_style.smoothing import Smoothing, smoothing_named
-
-LONGEST_SIDE = 100_000
-MOST_SEEDS = 1 << 63
 
 
 @dataclass(frozen=True)
@@ -121,9 +119,9 @@ class Request:
             auto_regions=auto_regions,
             semantic_regions=semantic_regions,
             weights=_weights(style_weights, styles, method),
-            size=_side("size", size),
-            style_size=_side("style-size", style_size),
-            seed=_seed(seed),
+            size=long_side("size", size),
+            style_size=long_side("style-size", style_size),
+            seed=whole_seed(seed),
         )
 
     def as_options(self) -> dict[str, Any]:
@@ -154,15 +152,3 @@ def _colours(colours: Sequence[str], styles: int) -> tuple[Colour, ...]:
     if colours and len(colours) != styles:
         raise OptionError(f"{len(colours)} style regions for {styles} styles; give one colour per style")
     return tuple(colour_named(colour) for colour in colours)
-
-
-def _side(name: str, value: int | None) -> int | None:
-    if value is not None and not 1 <= value <= LONGEST_SIDE:
-        raise OptionError(f"{name} {value} is out of range; it is the long side in pixels, 1 to {LONGEST_SIDE}")
-    return value
-
-
-def _seed(value: int) -> int:
-    if not isinstance(value, int) or not -MOST_SEEDS <= value < MOST_SEEDS:
-        raise OptionError(f"seed {value} is out of range; it is a whole number of 64 bits")
-    return value

@@ -24,6 +24,7 @@ from universal_style.networks.checkpoints import bundled_folder, encoder_digest,
 from universal_style.networks.pooling import HaarSumPooling, NearestPooling
 from universal_style.networks.stage import Ascent, Site, Walker, to_precision
 from universal_style.networks.vgg import LEVELS, Encoder, channels_at, stride_at
+from universal_style.ranges import long_side
 from universal_style.regions import LabelMap
 from universal_style.windows import grown
 
@@ -36,8 +37,13 @@ STYLE_LONG_SIDE = 1024
 
 
 def scaled_style(image: Image, style_size: int | None) -> Image:
-    """Give a style picture at the size at which it is observed."""
-    return image.scaled_to(style_size or min(STYLE_LONG_SIDE, max(image.height, image.width)))
+    """Give a style picture at the size at which it is observed.
+
+    Raises:
+        OptionError: the size is out of range.
+    """
+    asked = long_side("style-size", style_size)
+    return image.scaled_to(min(STYLE_LONG_SIDE, max(image.height, image.width)) if asked is None else asked)
 
 
 def every_ascent(encoder: Encoder) -> list[Walker]:
@@ -81,7 +87,7 @@ class Style:
             dtype: auto, float32, bfloat16 or float16, of the encoder.
 
         Raises:
-            InputError: no picture is given, or one cannot be used.
+            InputError: no picture is given, or one cannot be used, or the size is out of range (`OptionError`).
         """
         if not images:
             raise InputError("no picture given; a style is made from at least one")

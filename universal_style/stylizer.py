@@ -186,6 +186,9 @@ class Stylizer:
 
         Args:
             style_size: long side in pixels; left out, a picture's own size up to `STYLE_LONG_SIDE`.
+
+        Raises:
+            InputError: a picture cannot be used, or the size is out of range (`OptionError`).
         """
         walks = every_ascent(self.loaded.encoder)
         first, *others = [self.loaded.whole(subject_of(source, style_size), walks) for source in sources]

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from universal_style.errors import OptionError
 from universal_style.images import Image
 from universal_style.networks.vgg import LEVELS, block_convolutions, stride_at
-from universal_style.ranges import at_least
+from universal_style.ranges import at_least, unsigned, whole_seed
 from universal_style.report import Progress, silent
 from universal_style.stylizer import Stylizer
 from universal_style.subjects import StyleSource
@@ -53,14 +53,14 @@ def synthesise(
         progress: told of each stage.
 
     Raises:
-        OptionError: a size or the number of rounds is out of range.
+        OptionError: a size, the number of rounds or the seed is out of range.
     """
     if min(height, width) < 1:
         raise OptionError(f"size {height}x{width} is out of range; both sides are at least 1")
     at_least(1, rounds=rounds)
     if tileable and (height % TILE_STRIDE or width % TILE_STRIDE):
         raise OptionError(f"size {height}x{width} cannot tile; both sides are multiples of {TILE_STRIDE}")
-    noise = np.random.default_rng(seed).standard_normal((height, width, 3))
+    noise = np.random.default_rng(unsigned(whole_seed(seed))).standard_normal((height, width, 3))
     picture = Image(np.clip(0.5 + NOISE_DEVIATION * noise, 0, 1).astype(np.float32))
     total = rounds * len(levels)
     for number in range(total):

@@ -6,7 +6,7 @@ numbers and colours on that way.
 
 from universal_style.images.arrays import size_at
 from universal_style.images.picture import Image
-from universal_style.images.reading import Source, long_side_of, opened
+from universal_style.images.reading import Source, known_formats, long_side_of, opened
 from universal_style.images.writing import FORMATS, check_fits, check_writable, make_folder, output_format
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Source",
     "check_fits",
     "check_writable",
+    "known_formats",
     "long_side_of",
     "make_folder",
     "opened",

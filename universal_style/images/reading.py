@@ -66,7 +66,7 @@ def read(source: Source) -> Planes:
 def _of_file(path: Path) -> Planes:
     with _decoding(str(path)):
         data = _data(path)
-        with Pillow.open(io.BytesIO(data), formats=_formats()) as picture:
+        with Pillow.open(io.BytesIO(data), formats=known_formats()) as picture:
             deep = deep_array(data, picture, MOST_PIXELS)
             return _of_pillow(picture) if deep is None else planes_of(deep)
 
@@ -78,7 +78,7 @@ def opened(path: Path) -> Iterator[Pillow.Image]:
     Raises:
         InputError: it is missing, damaged, empty, too large or not a picture.
     """
-    with _decoding(str(path)), Pillow.open(io.BytesIO(_data(path)), formats=_formats()) as picture:
+    with _decoding(str(path)), Pillow.open(io.BytesIO(_data(path)), formats=known_formats()) as picture:
         yield picture
 
 
@@ -129,7 +129,7 @@ def _decoding(name: str) -> Iterator[None]:
 
 
 @cache
-def _formats() -> tuple[str, ...]:
+def known_formats() -> tuple[str, ...]:
     """Name the formats that are tried: those of `READ` that Pillow has here."""
     Pillow.init()
     return tuple(name for name in READ if name in Pillow.OPEN)

@@ -13,6 +13,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from universal_style.errors import OptionError
+from universal_style.ranges import unsigned
 from universal_style.regions.label_map import Colour, LabelMap
 from universal_style.regions.scores import best_labels, without_islands
 
@@ -114,7 +115,7 @@ def _scores(features: Sequence[Tensor], n: int, seed: int) -> list[Float[Tensor,
     if not FEWEST_CLUSTERS <= n <= MOST_CLUSTERS:
         raise OptionError(f"there are to be {n} automatic regions; use {FEWEST_CLUSTERS} to {MOST_CLUSTERS}")
     columns = _embedded(features)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(unsigned(seed))
     samples = [part[rng.permutation(len(part))[:SAMPLES]] for part in columns]
     centres = _centres(samples, n, rng)
     result = []

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from universal_style.devices import Backend, backend_named
 from universal_style.drivers.whole import drive
@@ -24,11 +23,11 @@ from universal_style.networks.layers import Layers
 from universal_style.networks.pooling import NearestPooling
 from universal_style.networks.stage import Site
 from universal_style.plots import plot
-from universal_style.ranges import at_least
+from universal_style.ranges import at_least, long_side, whole_seed
 from universal_style.reference.losses import ContentTerm, Energy, GramAim, RegionWeights, StyleTerm, squared_norm
 from universal_style.styles import Style, scaled_style
 from universal_style.training.loop import Report
-from universal_style.training.pictures import Batches, as_pixels, check_side
+from universal_style.training.pictures import Batches, as_pixels, check_side, stream
 from universal_style.training.states import reading_state, write_state
 
 STYLE_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
@@ -89,6 +88,8 @@ class FeedForwardPlan:
         if not 0 < self.learning_rate < 1:
             raise OptionError(f"learning-rate {self.learning_rate:g} is out of range; it lies between 0 and 1")
         check_side(self.side, 64)
+        long_side("style-size", self.style_size)
+        whole_seed(self.seed)
         if self.output.suffix != ".safetensors":
             raise OptionError(f"net {self.output.name} needs the suffix .safetensors")
         check_writable(self.output)
@@ -198,14 +199,13 @@ def train_feed_forward(plan: FeedForwardPlan) -> Iterator[Report]:
         step, curve = _load(plan, network, optimizer)
     held_out = as_pixels(Batches(plan.held_out, (), plan.side, plan.batch, 0, plan.seed)[0].plain, device)
     batches = Batches(plan.pictures, (), plan.side, plan.batch, 0, plan.seed)
-    stream = DataLoader(batches, batch_size=None, sampler=range(step, plan.steps), num_workers=plan.workers)
     scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
 
     def losses(contents: Tensor) -> Mapping[str, Tensor]:
         with nullcontext() if precision == torch.float32 else torch.autocast(device.type, precision):
             return perception(network(contents).float(), contents)
 
-    for batch in stream:
+    for batch in stream(batches, step, plan.steps, plan.workers):
         for group in optimizer.param_groups:
             group["lr"] = plan.learning_rate * min(1.0, (step + 1) / WARM_UP_STEPS) * (1 - step / plan.steps) ** 0.5
         terms = losses(as_pixels(batch.plain, device))

@@ -13,17 +13,16 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn.utils import parametrize
-from torch.utils.data import DataLoader
 
 from universal_style.errors import CheckpointError, OptionError
 from universal_style.networks.convolution import bias_of
 from universal_style.networks.decoder import Decoder
 from universal_style.networks.pooling import Pooling
 from universal_style.networks.vgg import Encoder
-from universal_style.ranges import at_least
+from universal_style.ranges import at_least, whole_seed
 from universal_style.training.coordinates import convolutions_in, placeholder_coordinates, whiten_coordinates
 from universal_style.training.objective import Objective, Weights
-from universal_style.training.pictures import Batches, as_pixels, check_side
+from universal_style.training.pictures import Batches, as_pixels, check_side, stream
 from universal_style.training.states import reading_state, write_state
 from universal_style.training.warm_start import regression_warm_start
 
@@ -76,6 +75,7 @@ class Recipe:
         check_side(self.side, 32)
         at_least(0, steps=self.steps, transformed=self.transformed)
         at_least(1, plain=self.plain, measure_every=self.measure_every)
+        whole_seed(self.seed)
         if not 0 <= self.transformed_from <= 1 or not 0 < self.learning_rate < 1:
             raise OptionError("transformed-from lies in 0 … 1 and learning-rate between 0 and 1")
 
@@ -209,7 +209,7 @@ def train_decoder(
         state.load(state_path, recipe)
     else:
         batches = Batches(pictures, styles, WARM_START_SIDE, WARM_START_BATCH, 0, recipe.seed + 1)
-        source = (as_pixels(batch.plain, device) for batch in _stream(batches, 0, 1_000_000, workers))
+        source = (as_pixels(batch.plain, device) for batch in stream(batches, 0, 1_000_000, workers))
         unfitted = decoder.load_shallow(start or {})
         for name in regression_warm_start(decoder, encoder, pooling, source, unfitted):
             yield Report("warm start", 0, recipe.steps, detail=name)
@@ -224,7 +224,7 @@ def train_decoder(
     objective = Objective(encoder, pooling, recipe.level, recipe.edited, recipe.weights)
     batches = Batches(pictures, styles, recipe.side, recipe.plain, recipe.transformed, recipe.seed)
     scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
-    for batch in _stream(batches, state.step, recipe.steps, workers):
+    for batch in stream(batches, state.step, recipe.steps, workers):
         for group in state.optimizer.param_groups:
             group["lr"] = recipe.learning_rate * group["scale"] * _rate(state.step, recipe.steps)
         with autocast(), parametrize.cached():
@@ -254,7 +254,3 @@ def train_decoder(
 def _rate(step: int, steps: int) -> float:
     warm_up = min(1.0, (step + 1) / WARM_UP_STEPS)
     return warm_up * (0.5 + 0.5 * math.cos(math.pi * min(1.0, step / max(1, steps)))) + 1e-3
-
-
-def _stream(batches: Batches, start: int, stop: int, workers: int) -> Any:
-    return DataLoader(batches, batch_size=None, sampler=range(start, stop), num_workers=workers)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -13,9 +13,11 @@ from jaxtyping import UInt8
 from PIL import Image as Pillow
 from PIL import ImageOps
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
-from universal_style.errors import InputError, OptionError
+from universal_style.errors import InputError, OptionError, UniversalStyleError
+from universal_style.images import known_formats
+from universal_style.ranges import unsigned
 
 SMALLEST_SCALE = 0.7
 """A picture is shrunk at random by up to this factor before the crop, where the crop still fits."""
@@ -42,10 +44,13 @@ def read_rgb(path: Path) -> Pillow.Image:
         InputError: the file is not a readable picture.
     """
     try:
-        with Pillow.open(path) as picture:
+        with Pillow.open(path, formats=known_formats()) as picture:
             return ImageOps.exif_transpose(picture).convert("RGB")
-    except (OSError, ValueError, SyntaxError) as error:
-        raise InputError(f"{path} cannot be read as a picture ({error}); remove it from the training folder") from error
+    except Exception as error:  # a decoder raises many kinds for a damaged file
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(
+            f"{path} cannot be read as a picture ({reason}); remove it from the training folder"
+        ) from error
 
 
 def random_crop(picture: Pillow.Image, side: int, rng: np.random.Generator) -> UInt8[Tensor, "3 side side"]:
@@ -86,7 +91,7 @@ class Batches(Dataset[Batch]):
         side: side of the square crops in pixels.
         plain: crops per batch that are reconstructed as they are.
         transformed: crops per batch whose features are transformed first.
-        seed: same seed, same batches.
+        seed: same seed, same batches; of any sign.
     """
 
     pictures: Sequence[Path]
@@ -97,7 +102,7 @@ class Batches(Dataset[Batch]):
     seed: int
 
     def __getitem__(self, step: int) -> Batch:
-        rng = np.random.default_rng((self.seed, step))
+        rng = np.random.default_rng((unsigned(self.seed), step))
         several = [self.pictures[i] for i in rng.integers(len(self.pictures), size=self.plain)]
         return Batch(
             torch.stack([random_crop(read_rgb(path), self.side, rng) for path in several]),
@@ -110,6 +115,40 @@ class Batches(Dataset[Batch]):
             return torch.empty(0, 3, self.side, self.side, dtype=torch.uint8)
         picture = read_rgb(paths[int(rng.integers(len(paths)))])
         return torch.stack([random_crop(picture, self.side, rng) for _ in range(self.transformed)])
+
+
+@dataclass(frozen=True)
+class Told(Dataset[Batch | UniversalStyleError]):
+    """Batches in which an error takes the place of the batch that it kept from being made.
+
+    What a process raises, `DataLoader` wraps into the text of a traceback; what it returns arrives as it is.
+    """
+
+    batches: Batches
+
+    def __getitem__(self, step: int) -> Batch | UniversalStyleError:
+        try:
+            return self.batches[step]
+        except UniversalStyleError as error:
+            return error
+
+
+def stream(batches: Batches, start: int, stop: int, workers: int) -> Iterator[Batch]:
+    """Give the batches of steps, in their order.
+
+    Args:
+        start: the first step …
+        stop: … and the one after the last.
+        workers: processes that make them ahead; 0 makes each when it is asked for.
+
+    Raises:
+        InputError: a picture cannot be read.
+    """
+    loader = DataLoader(Told(batches), batch_size=None, sampler=range(start, stop), num_workers=workers)
+    for given in loader:
+        if isinstance(given, UniversalStyleError):
+            raise given
+        yield given
 
 
 def as_pixels(crops: UInt8[Tensor, "n 3 h w"], device: torch.device) -> Tensor:

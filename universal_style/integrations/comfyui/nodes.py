@@ -21,8 +21,8 @@ from universal_style.integrations.comfyui.blend import Blend
 from universal_style.keep_colors import KEEP_COLORS
 from universal_style.methods import METHODS
 from universal_style.mixing import MIXINGS
+from universal_style.ranges import LONGEST_SIDE
 from universal_style.regions import MISSING, MOST_CLUSTERS
-from universal_style.request import LONGEST_SIDE
 from universal_style.smoothing import SMOOTHINGS
 from universal_style.styles import Style
 from universal_style.stylizer import Stylizer
