@@ -149,6 +149,22 @@ def test_a_content_mask_alone_keeps_the_outside(nodes, network, cat, ducks):
     assert changed[:32].mean() < 0.2 * changed[96:].mean()
 
 
+def test_a_picture_that_is_all_outside_stays(nodes, network, cat, ducks):
+    node = nodes["UniversalStyleTransfer"]
+    common = {"network": network, "style_images": batch(ducks)}
+    nothing = torch.zeros(1, 64, 64)  # what Load Image gives for a picture without alpha
+    (images,) = call(node, content=batch(cat), content_mask=nothing, **common)
+    assert torch.equal(images, batch(cat))
+    (small,) = call(node, content=batch(cat), content_mask=nothing, size=64, **common)
+    assert small.shape == (1, 48, 64, 3)
+    frames = torch.zeros(2, 96, 128)
+    frames[1, :, 64:] = 1
+    (images,) = call(node, content=batch(cat, cat), content_mask=frames, **common)
+    (alone,) = call(node, content=batch(cat), content_mask=frames[1:], **common)
+    assert torch.equal(images[0], batch(cat)[0])
+    assert torch.equal(images[1], alone[0])
+
+
 def test_region_pictures_are_the_librarys_masks(nodes, network, cat, ducks):
     left_right = Pillow.new("RGB", (128, 96), "red")
     left_right.paste("blue", (64, 0, 128, 96))

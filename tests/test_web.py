@@ -300,10 +300,11 @@ def test_a_server_that_is_ended_leaves_nothing(files, tmp_path):
     """The whole command, in a process of its own: its temporary folder is as empty after as before."""
     folder = tmp_path / "temporary"
     folder.mkdir()
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("GRADIO_")}
     process = subprocess.Popen(
         [sys.executable, "-c", "from universal_style.cli import main; main()",
          "serve", "--port", "0", "--device", "cpu", "--dtype", "float32"],
-        env=os.environ | {"TMPDIR": str(folder)}, stderr=subprocess.PIPE, text=True,
+        env=clean | {"TMPDIR": str(folder)}, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
         address = process.stderr.readline().split()[0]

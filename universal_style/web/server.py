@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from gradio import routes
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -129,13 +130,19 @@ def _free_port(host: str) -> int:
 
 @contextmanager
 def _settings(folder: Path) -> Iterator[None]:
-    """Tell Gradio, which reads the environment, to keep files in a folder and to send nothing anywhere."""
+    """Tell Gradio, which reads the environment, to keep files in a folder and to send nothing anywhere.
+
+    One place it reads when it is imported, and makes a folder there for every page.
+    """
     wanted = {"GRADIO_TEMP_DIR": str(folder), "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1"}
     before = {name: os.environ.get(name) for name in wanted}
+    imported = routes.DEFAULT_TEMP_DIR
     os.environ.update(wanted)
+    routes.DEFAULT_TEMP_DIR = str(folder)
     try:
         yield
     finally:
+        routes.DEFAULT_TEMP_DIR = imported
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)

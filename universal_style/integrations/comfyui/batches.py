@@ -31,6 +31,11 @@ def batch_of(images: Sequence[Image]) -> Float[Tensor, "b h w c"]:
     return torch.stack(planes)
 
 
+def inside(mask: Image | None) -> bool:
+    """Say whether a mask has an inside; a picture without a mask lies inside as a whole."""
+    return mask is None or bool((mask.pixels >= INSIDE).any())
+
+
 def regions(
     mask: Float[Tensor, "b h w"] | None, painted: Float[Tensor, "d g v c"] | None, count: int, side: str
 ) -> list[Image | None]:

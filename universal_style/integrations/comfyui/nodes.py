@@ -16,7 +16,8 @@ from torch import Tensor
 
 from universal_style.devices import DEVICES, DTYPES
 from universal_style.errors import OptionError
-from universal_style.integrations.comfyui.batches import batch_of, pictures, regions
+from universal_style.images import Image
+from universal_style.integrations.comfyui.batches import batch_of, inside, pictures, regions
 from universal_style.integrations.comfyui.blend import Blend
 from universal_style.keep_colors import KEEP_COLORS
 from universal_style.methods import METHODS
@@ -271,10 +272,18 @@ class Transfer:
         }
         styles: list[StyleSource] = [*seen, *(part for _, part in parts)]
         results = [
-            network.run(picture, *styles, content_mask=mask, **options)[0]
+            # A picture that is all outside stays: Load Image gives such a mask where there is no alpha.
+            _kept(picture, size)
+            if assigned and not inside(mask)
+            else network.run(picture, *styles, content_mask=mask, **options)[0]
             for picture, mask in zip(contents, masks, strict=True)
         ]
         return (batch_of(results),)
+
+
+def _kept(picture: Image, size: int) -> Image:
+    """Give a picture as it is, with the long side of the result."""
+    return picture.scaled_to(size) if size else picture
 
 
 NODE_CLASS_MAPPINGS: dict[str, type] = {
