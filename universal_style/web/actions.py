@@ -19,8 +19,8 @@ import torch
 from universal_style.errors import CheckpointError, InputError, UniversalStyleError
 from universal_style.images import FORMATS, Image, Source, opened
 from universal_style.names import looked_up
+from universal_style.ranges import LONGEST_SIDE
 from universal_style.report import Progress, Report
-from universal_style.request import LONGEST_SIDE
 from universal_style.subjects import StyleSource
 from universal_style.web.limits import (
     MOST_STYLES,
