@@ -39,9 +39,9 @@ class Booked:
     roots: Any
     laps: Laps
 
-    def __call__(self, matrix):
+    def __call__(self, matrix, negligible=0.0):
         self.laps.begin("roots")
-        found = self.roots(matrix)
+        found = self.roots(matrix, negligible)
         self.laps.begin("fit")
         return found
 
