@@ -7,12 +7,14 @@ from PIL import Image as Pillow
 from safetensors.torch import load_file, save_file
 
 from universal_style.demo import PICTURES
+from universal_style.devices import Backend
 from universal_style.errors import CheckpointError, OptionError
 from universal_style.networks.checkpoints import bundled_folder
 from universal_style.networks.feed_forward import TransformNet, load_net, save_net
 from universal_style.stylizer import Stylizer
 from universal_style.training.feed_forward import FeedForwardPlan, train_feed_forward
 
+CPU = torch.device("cpu")
 OPTIONS = {
     "steps": 4,
     "batch": 2,
@@ -73,6 +75,17 @@ def test_a_stopped_training_goes_on_to_the_same_net(trained, photos, tmp_path):
     assert reports[0].done == 3
     one, other = (load_file(path) for path in (trained[0], output))
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_the_scale_of_the_loss_goes_on_where_it_was(trained, photos, tmp_path, monkeypatch):
+    before = torch.load(trained[0].with_suffix(".state"), weights_only=True)
+    assert before["scaler"] == {}  # none in float32
+    scale = {"scale": 2.0**20, "growth_factor": 2.0, "backoff_factor": 0.5, "growth_interval": 2000}
+    torch.save(before | {"step": 3, "scaler": scale | {"_growth_tracker": 7}}, tmp_path / "net.state")
+    monkeypatch.setattr("universal_style.training.feed_forward.backend_named", lambda *_: Backend(CPU, torch.float16))
+    list(train_feed_forward(plan(photos, tmp_path / "net.safetensors")))
+    after = torch.load(tmp_path / "net.state", weights_only=True)["scaler"]
+    assert (after["scale"], after["_growth_tracker"]) in ((2.0**20, 8), (2.0**19, 0))  # one more step, or one skipped
 
 
 def test_training_lowers_the_loss(photos, tmp_path):

@@ -24,6 +24,7 @@ from universal_style.reference.losses import (
     StyleTerm,
     columns_of,
     photorealism,
+    squared_norm,
     total_variation,
 )
 from universal_style.request import Request
@@ -63,6 +64,23 @@ def stripes(*shape):
 
 
 # Losses
+
+
+@pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16])
+def test_a_style_loss_is_the_same_under_autocast(precision):
+    features = 100 * torch.rand(1, 8, 40, 40)  # whose sums of squares are far beyond half precision
+    region = RegionWeights.of(torch.ones(40, 40))
+    gram = torch.eye(8)
+    term = StyleTerm(1.0, 40, 40, [GramAim(region, 1.0, gram, squared_norm(gram))])
+    results = []
+    for enabled in (False, True):
+        leaf = features.clone().requires_grad_(True)
+        with torch.autocast("cpu", precision, enabled=enabled):
+            passed, loss = term.tap(leaf)
+        (loss + 0 * passed.sum()).backward()
+        results.append((loss.detach(), leaf.grad))
+    assert torch.isfinite(results[1][0])
+    assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))
 
 
 def test_the_gram_of_one_region_is_that_of_all_columns():

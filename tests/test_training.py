@@ -31,11 +31,13 @@ from universal_style.training.coordinates import (
 )
 from universal_style.training.feed_forward import FeedForwardPlan
 from universal_style.training.loop import Recipe, Report, TrainingState, mean_psnr, train_decoder
-from universal_style.training.objective import Objective, Weights
+from universal_style.training.objective import Objective, Weights, column_moments
 from universal_style.training.pictures import Batches, as_pixels, random_crop, read_rgb, stream
 from universal_style.training.rounding import compensated, rounded
 from universal_style.training.run import Plan, edited_levels, run
+from universal_style.training.states import restore_scaler
 from universal_style.training.warm_start import regression_warm_start, widened
+from universal_style.transforms import AffineMap
 
 CPU = torch.device("cpu")
 
@@ -152,6 +154,29 @@ def test_the_objective_of_a_perfect_decoder_is_small(encoder, folder):
         assert all(math.isfinite(float(term.detach())) for term in terms.values())
         losses.append(sum(float(term.detach()) for term in terms.values()))
     assert losses[0] < 0.05 * losses[1]
+
+
+@pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16])
+def test_moments_are_the_same_under_autocast(encoder, folder, precision):
+    features = 100 * torch.rand(2, 8, 40, 40)  # whose sums of squares are far beyond half precision
+    plain = column_moments(features)
+    with torch.autocast("cpu", precision):
+        assert all(torch.equal(one, other) for one, other in zip(plain, column_moments(features), strict=True))
+    paths = pictures_in(folder)
+    pixels = as_pixels(Batches(paths, paths, 32, 1, 2, 0)[0].content, CPU)
+    objective = Objective(encoder, NearestPooling(), 1, (1,), Weights())
+    seen = []
+    with torch.autocast("cpu", precision), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(AffineMap, "__call__", lambda _, f: seen.append(torch.is_autocast_enabled("cpu")) or f)
+        objective.transform(pixels, pixels, 0)
+    assert seen == [False]
+
+
+def test_a_state_without_a_scaler_is_taken_over():
+    scaler = torch.amp.GradScaler("cpu", enabled=True)
+    for saved in ({}, {"scaler": {}}):
+        restore_scaler(scaler, saved)
+    assert scaler.state_dict()["scale"] == torch.amp.GradScaler("cpu").state_dict()["scale"]
 
 
 def test_training_lowers_the_loss(encoder, folder, held_out, tmp_path):

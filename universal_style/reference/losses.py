@@ -132,12 +132,14 @@ class _Tap(torch.autograd.Function):
     def forward(ctx: Any, features: Tensor, term: StyleTerm) -> tuple[Tensor, Tensor]:
         seen = columns_of(features, term.rows, term.columns)
         loss, matrices = seen.new_zeros(()), []
-        for picture in seen:
-            for aim in term.aims:
-                gap = aim.region.second_moment(picture) - aim.gram
-                scale = term.weight * aim.share / (len(seen) * aim.norm.clamp(min=TINY))
-                loss = loss + scale * gap.square().sum()
-                matrices.append(4 * scale * gap)
+        # Networks may run under autocast, which would multiply these in half precision too: sums over all columns.
+        with torch.autocast(seen.device.type, enabled=False):
+            for picture in seen:
+                for aim in term.aims:
+                    gap = aim.region.second_moment(picture) - aim.gram
+                    scale = term.weight * aim.share / (len(seen) * aim.norm.clamp(min=TINY))
+                    loss = loss + scale * gap.square().sum()
+                    matrices.append(4 * scale * gap)
         ctx.term, ctx.matrices = term, matrices
         ctx.save_for_backward(features)
         # Detached, not viewed: a view of one picture forgets that its channels come last, and every layer would copy.

@@ -28,7 +28,7 @@ from universal_style.reference.losses import ContentTerm, Energy, GramAim, Regio
 from universal_style.styles import Style, scaled_style
 from universal_style.training.loop import Report
 from universal_style.training.pictures import Batches, as_pixels, check_side, stream
-from universal_style.training.states import reading_state, write_state
+from universal_style.training.states import reading_state, restore_scaler, write_state
 
 STYLE_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
 CONTENT_LAYER = "relu3_3"
@@ -194,12 +194,12 @@ def train_feed_forward(plan: FeedForwardPlan) -> Iterator[Report]:
     perception = Perception(plan)
     network = TransformNet().to(device).to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(network.parameters(), lr=plan.learning_rate)
+    scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
     step, curve = 0, list[dict[str, float]]()
     if plan.resume and plan.state.exists():
-        step, curve = _load(plan, network, optimizer)
+        step, curve = _load(plan, network, optimizer, scaler)
     held_out = as_pixels(Batches(plan.held_out, (), plan.side, plan.batch, 0, plan.seed)[0].plain, device)
     batches = Batches(plan.pictures, (), plan.side, plan.batch, 0, plan.seed)
-    scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
 
     def losses(contents: Tensor) -> Mapping[str, Tensor]:
         with nullcontext() if precision == torch.float32 else torch.autocast(device.type, precision):
@@ -222,7 +222,7 @@ def train_feed_forward(plan: FeedForwardPlan) -> Iterator[Report]:
                 measured = {name: float(term) for name, term in losses(held_out).items()}
                 _sample(held_out, network(held_out)).write(plan.sample)
             curve.append({"step": step, **measured})
-            _save(plan, network, optimizer, step, curve)
+            _save(plan, network, optimizer, scaler, step, curve)
             yield Report("measure", step, plan.steps, loss=measured)
     facts = {
         "style": plan.style.name,
@@ -245,11 +245,17 @@ def _sample(before: Tensor, after: Tensor) -> Image:
 
 
 def _save(
-    plan: FeedForwardPlan, network: TransformNet, optimizer: torch.optim.Optimizer, step: int, curve: Sequence[Any]
+    plan: FeedForwardPlan,
+    network: TransformNet,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+    step: int,
+    curve: Sequence[Any],
 ) -> None:
     saved = {
         "network": network.state_dict(),
         "optimizer": optimizer.state_dict(),
+        "scaler": scaler.state_dict(),
         "step": step,
         "curve": list(curve),
         "style": plan.style.name,
@@ -258,11 +264,15 @@ def _save(
 
 
 def _load(
-    plan: FeedForwardPlan, network: TransformNet, optimizer: torch.optim.Optimizer
+    plan: FeedForwardPlan,
+    network: TransformNet,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
 ) -> tuple[int, list[dict[str, float]]]:
     with reading_state(plan.state) as saved:
         network.load_state_dict(saved["network"])
         optimizer.load_state_dict(saved["optimizer"])
+        restore_scaler(scaler, saved)
         style, step, curve = str(saved["style"]), int(saved["step"]), [dict(point) for point in saved["curve"]]
     if style != plan.style.name:
         raise CheckpointError(f"{plan.state} trains {style}, not {plan.style.name}; choose another output")

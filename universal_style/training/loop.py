@@ -23,7 +23,7 @@ from universal_style.ranges import at_least, whole_seed
 from universal_style.training.coordinates import convolutions_in, placeholder_coordinates, whiten_coordinates
 from universal_style.training.objective import Objective, Weights
 from universal_style.training.pictures import Batches, as_pixels, check_side, stream
-from universal_style.training.states import reading_state, write_state
+from universal_style.training.states import reading_state, restore_scaler, write_state
 from universal_style.training.warm_start import regression_warm_start
 
 WARM_START_SIDE = 256
@@ -103,11 +103,16 @@ class Report:
 
 @dataclass
 class TrainingState:
-    """All that a stopped training needs to go on."""
+    """All that a stopped training needs to go on.
+
+    Attributes:
+        scaler: of the loss, for half precision; one that is not enabled in others.
+    """
 
     decoder: Decoder
     average: Decoder
     optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
     step: int = 0
     curve: list[tuple[int, float, float]] = field(default_factory=list)
 
@@ -126,6 +131,7 @@ class TrainingState:
                 "decoder": self.decoder.state_dict(),
                 "average": self.average.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
+                "scaler": self.scaler.state_dict(),
                 "step": self.step,
                 "curve": self.curve,
                 "recipe": asdict(recipe),
@@ -145,6 +151,7 @@ class TrainingState:
             self.decoder.load_state_dict(saved["decoder"])
             self.average.load_state_dict(saved["average"])
             self.optimizer.load_state_dict(saved["optimizer"])
+            restore_scaler(self.scaler, saved)
             self.step, self.curve = int(saved["step"]), [tuple(point) for point in saved["curve"]]
 
 
@@ -203,9 +210,10 @@ def train_decoder(
         with autocast():
             return mean_psnr(encoder, average, pooling, held_out)
 
+    scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
     if resume and state_path.exists():
         placeholder_coordinates(decoder)
-        state = TrainingState(decoder, average, adam())
+        state = TrainingState(decoder, average, adam(), scaler)
         state.load(state_path, recipe)
     else:
         batches = Batches(pictures, styles, WARM_START_SIDE, WARM_START_BATCH, 0, recipe.seed + 1)
@@ -214,7 +222,7 @@ def train_decoder(
         for name in regression_warm_start(decoder, encoder, pooling, source, unfitted):
             yield Report("warm start", 0, recipe.steps, detail=name)
         whiten_coordinates(decoder, encoder, pooling, islice(source, WHITENING_BATCHES))
-        state = TrainingState(decoder, average, adam())
+        state = TrainingState(decoder, average, adam(), scaler)
         state.follow(keep=0)
         psnr = measure()
         state.curve.append((0, math.nan, psnr))
@@ -223,7 +231,6 @@ def train_decoder(
 
     objective = Objective(encoder, pooling, recipe.level, recipe.edited, recipe.weights)
     batches = Batches(pictures, styles, recipe.side, recipe.plain, recipe.transformed, recipe.seed)
-    scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
     for batch in stream(batches, state.step, recipe.steps, workers):
         for group in state.optimizer.param_groups:
             group["lr"] = recipe.learning_rate * group["scale"] * _rate(state.step, recipe.steps)

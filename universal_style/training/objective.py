@@ -50,11 +50,12 @@ class Transformed:
 
 
 def column_moments(features: Float[Tensor, "n c h w"]) -> tuple[Float[Tensor, " c"], Float[Tensor, "c c"]]:
-    """Give the mean and covariance of all columns of a batch, differentiable, in float32."""
+    """Give the mean and covariance of all columns of a batch, differentiable, in float32 under autocast too."""
     columns = features.float().transpose(0, 1).flatten(1)  # (n, c, h, w) -> (c, n h w)
-    mean = columns.mean(dim=1)
-    centred = columns - mean[:, None]
-    return mean, centred @ centred.T / (columns.shape[1] - 1)
+    with torch.autocast(columns.device.type, enabled=False):
+        mean = columns.mean(dim=1)
+        centred = columns - mean[:, None]
+        return mean, centred @ centred.T / (columns.shape[1] - 1)
 
 
 @dataclass(frozen=True)
@@ -91,8 +92,9 @@ class Objective:
         for block, wanted in zip(self.encoder.blocks, of_style, strict=False):
             features = block(features, self.pooling, kept)
             if block.level in self.edited:
-                moments = [Moments.of(f.float().transpose(0, 1).flatten(1)) for f in (features, wanted)]
-                features = transform(*moments).blend(alpha)(features.float())
+                with torch.autocast(features.device.type, enabled=False):
+                    moments = [Moments.of(f.float().transpose(0, 1).flatten(1)) for f in (features, wanted)]
+                    features = transform(*moments).blend(alpha)(features.float())
                 aims.append(column_moments(features))
             else:
                 (mean, covariance), (mean_s, covariance_s) = column_moments(features), column_moments(wanted)

@@ -25,6 +25,13 @@ def write_state(path: Path, state: Mapping[str, Any]) -> None:
     write_bytes(path, stream.getvalue())
 
 
+def restore_scaler(scaler: torch.amp.GradScaler, saved: Mapping[str, Any]) -> None:
+    """Let a scaler of the loss go on where it was; one that is new stays so where none was in use."""
+    facts = saved.get("scaler")
+    if facts:
+        scaler.load_state_dict(facts)
+
+
 @contextmanager
 def reading_state(path: Path) -> Iterator[dict[str, Any]]:
     """Read a state, to be taken over while this is open.
