@@ -9,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 from universal_style.contenders import Contender
 from universal_style.devices import keep_freed_memory, peak_memory
@@ -85,7 +86,7 @@ def _leave_with_parent() -> None:
 
 def _transfer(contender: Contender, pair: Pair, path: Path) -> tuple[float, int]:
     (stylizer,) = _STYLIZER
-    masks = {"content_mask": pair.content_mask, "style_masks": [pair.style_mask]}
+    masks: dict[str, Any] = {"content_mask": pair.content_mask, "style_masks": [pair.style_mask]}
     started = time.perf_counter()
     result, _ = contender.run(stylizer, pair.content, pair.style, **masks)
     seconds = time.perf_counter() - started
