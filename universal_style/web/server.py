@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gradio import routes
 from starlette.middleware import Middleware
@@ -136,13 +137,14 @@ def _settings(folder: Path) -> Iterator[None]:
     """
     wanted = {"GRADIO_TEMP_DIR": str(folder), "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1"}
     before = {name: os.environ.get(name) for name in wanted}
-    imported = routes.DEFAULT_TEMP_DIR
+    read_once: Any = routes
+    imported = read_once.DEFAULT_TEMP_DIR
     os.environ.update(wanted)
-    routes.DEFAULT_TEMP_DIR = str(folder)
+    read_once.DEFAULT_TEMP_DIR = str(folder)
     try:
         yield
     finally:
-        routes.DEFAULT_TEMP_DIR = imported
+        read_once.DEFAULT_TEMP_DIR = imported
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)
