@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from PIL import Image as Pillow
@@ -207,6 +208,19 @@ def test_what_a_killed_process_left_of_a_long_name_goes(tmp_path):
         left.write_bytes(b"half")
     write_bytes(path, b"again")
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("system", ["this", "Windows"])
+def test_whether_a_process_lives_is_asked_of_the_system(system, tmp_path, monkeypatch):
+    """On Windows, where psutil sends no signals, a signal 0 is Ctrl+C."""
+    if system == "Windows":
+        monkeypatch.setattr(psutil, "pid_exists", lambda process: process == os.getppid())
+        monkeypatch.setattr(os, "kill", lambda *_: pytest.fail("a signal was sent"))
+    alive, dead, never = (tmp_path / f".a.{number}.partial" for number in (os.getppid(), 2**22 + 1, 10**30))
+    for path in (alive, dead, never):
+        path.write_bytes(b"half")
+    write_bytes(tmp_path / "a", b"whole")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [alive.name, "a"]
 
 
 def _environment():

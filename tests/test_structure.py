@@ -69,6 +69,21 @@ def test_only_the_command_line_prints(path):
     assert "print" not in calls
 
 
+def test_the_package_is_imported_where_there_are_no_modules_of_unix():
+    """As on Windows; psutil comes first, whose half for this system needs them."""
+    modules = sorted(
+        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
+        for path in [*PACKAGE.glob("*.py"), *(PACKAGE / "batch").glob("*.py"), *(PACKAGE / "cli").glob("*.py")]
+    )
+    program = (
+        "import importlib, sys, psutil\n"
+        "sys.modules['resource'] = sys.modules['fcntl'] = None\n"
+        f"for name in {modules}: importlib.import_module(name)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=PACKAGE.parent)
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_public_names():
     assert sorted(universal_style.__all__) == [
         "CheckpointError", "Image", "InputError", "OptionError", "OutputError", "Style", "Stylizer",

@@ -9,6 +9,8 @@ from glob import escape
 from hashlib import sha256
 from pathlib import Path
 
+import psutil
+
 from universal_style.errors import OutputError
 
 PARTIAL = ".partial"
@@ -64,13 +66,11 @@ def _remove_dead(path: Path) -> None:
 
 
 def _lives(process: int) -> bool:
+    """Say whether a process is there; a signal 0, which on Unix only asks, would end it on Windows."""
     try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
+        return psutil.pid_exists(process)
+    except OverflowError:
         return False
-    except PermissionError:  # somebody else's
-        return True
-    return True
 
 
 def remove_leftovers(folder: Path) -> None:

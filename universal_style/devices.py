@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ctypes
-import resource
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import torch
 
 from universal_style.errors import OptionError
@@ -92,12 +92,17 @@ def peak_memory(device: torch.device) -> dict[str, int]:
 def _process_peak() -> int:
     """Give the most memory that this process had resident.
 
-    Linux counts into `ru_maxrss` what a parent held when it started the process; the status file does not.
+    Linux counts into `ru_maxrss` what a parent held when it started the process; the status file does not. Windows
+    knows no such count, and has one of its own.
     """
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
     status = Path("/proc/self/status")
     lines = status.read_text().splitlines() if status.exists() else []
     for line in lines:
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
+    import resource  # of Unix alone
+
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

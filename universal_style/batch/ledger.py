@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import Any
 
 from universal_style.atomic import remove_leftovers, replacing
 from universal_style.batch.jobs import Job
+from universal_style.batch.locks import claim
 from universal_style.errors import InputError, OutputError
 from universal_style.images import make_folder
 from universal_style.networks.checkpoints import sha256
@@ -54,7 +54,7 @@ class Ledger:
             raise OutputError(f"{self.folder} is not writable ({error.strerror}); choose another folder") from error
         with lock:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel lets go of it whatever ends the process
+                claim(lock)
             except BlockingIOError as error:
                 raise OutputError(f"another batch writes to {self.folder}; let it end, or choose another") from error
             remove_leftovers(self.folder)
