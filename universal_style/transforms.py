@@ -20,8 +20,8 @@ RELATIVE_CUTOFF = 1e-5
 Departs: Li et al. 2017 drop eigenvalues under 1e-5 absolute; relative is the same for any scale of features.
 """
 
-NEGLIGIBLE_SHARE = 1e-6
-"""Share of the squared mean features under which a content's variance is what rounding makes of a flat picture.
+NEGLIGIBLE_SHARE = 1e-9
+"""Share of the squared mean features under which a content's variance is what rounding to float32 makes of a flat picture.
 
 Departs: without it, a picture of one colour would have its rounding errors whitened to full strength. Of photographs it
 drops nothing that `RELATIVE_CUTOFF` keeps.
