@@ -21,7 +21,7 @@ Departs: Li et al. 2017 drop eigenvalues under 1e-5 absolute; relative is the sa
 """
 
 NEGLIGIBLE_SHARE = 1e-9
-"""Share of the squared mean features under which a content's variance is what rounding to float32 makes of a flat picture.
+"""Share of the squared mean features under which a content's variance is what float32 rounds off in a flat picture.
 
 Departs: without it, a picture of one colour would have its rounding errors whitened to full strength. Of photographs it
 drops nothing that `RELATIVE_CUTOFF` keeps.
