@@ -132,12 +132,15 @@ def test_pictures_of_any_shape_and_of_one_colour(stylizers, kind, transform):
             assert 0 <= image.pixels.min() <= image.pixels.max() <= 1
 
 
-@pytest.mark.parametrize("method", ["wct", "photo-wct"])  # the flat bands of wct2 have no mean to tell rounding by
+@pytest.mark.parametrize(
+    ("method", "spread"),
+    [("wct", 1e-3), ("photo-wct", 1e-3), ("wct2", 1e-2)],  # the bands' means of a small style are not quite 0
+)
 @pytest.mark.parametrize("transform", TRANSFORMS)
-def test_what_has_one_colour_keeps_one(stylizers, method, transform, ducks):
+def test_what_has_one_colour_keeps_one(stylizers, method, spread, transform, ducks):
     """Rounding errors of flat features are not whitened to the style's full strength."""
-    image, _ = stylizers[method].run(flat(96, 133), ducks, transform=transform, smooth="none")
-    assert np.ptp(image.pixels, axis=(0, 1)).max() < 1e-3
+    image, _ = stylizers[method].run(flat(160, 200), ducks, transform=transform, smooth="none")
+    assert np.ptp(image.pixels, axis=(0, 1)).max() < spread
 
 
 @pytest.mark.parametrize("method", ["wct", "photo-wct", "wct2"])

@@ -21,7 +21,10 @@ Departs: Li et al. 2017 drop eigenvalues under 1e-5 absolute; relative is the sa
 """
 
 NEGLIGIBLE_SHARE = 1e-9
-"""Share of the squared mean features under which a content's variance is what float32 rounds off in a flat picture.
+"""Share of the squared features under which a content's variance is what float32 rounds off in a flat picture.
+
+The features are squared at their mean, or at 1 where that is more: so much the normalised encoder's features are on
+average, while Haar bands of them have no mean to tell their size by.
 
 Departs: without it, a picture of one colour would have its rounding errors whitened to full strength. Of photographs it
 drops nothing that `RELATIVE_CUTOFF` keeps.
@@ -165,7 +168,7 @@ def _floored(moments: Moments, floor: float) -> Tensor:
 
 
 def _negligible(content: Moments) -> Float[Tensor, ""]:
-    return NEGLIGIBLE_SHARE * content.mean.square().sum()
+    return NEGLIGIBLE_SHARE * content.mean.square().sum().clamp(min=content.channels)
 
 
 def _about_means(matrix: Tensor, content: Moments, style: Moments) -> AffineMap:
