@@ -8,9 +8,10 @@ from typing import cast
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from universal_style.networks.bands import in_bands
 from universal_style.networks.convolution import ReflectionConvolution
 from universal_style.networks.pooling import Kept, Pooling
-from universal_style.networks.vgg import block_convolutions, convolution, convolutions
+from universal_style.networks.vgg import block_convolutions, channels_at, convolution, convolutions
 
 
 class DecoderBlock(nn.Module):
@@ -29,6 +30,11 @@ class DecoderBlock(nn.Module):
             into, out_of = shapes[name]
             self.add_module(name, ReflectionConvolution(out_of * widening if position == 1 else out_of, into))
 
+    @property
+    def halo(self) -> int:
+        """Rows of relu{level}_1, above and below, that the output of one depends on."""
+        return 1 + len(self.names) // 2
+
     def steps(
         self, features: Float[Tensor, "n c h w"], kept: Kept, pooling: Pooling
     ) -> Iterator[tuple[str, Float[Tensor, "n d g v"]]]:
@@ -46,12 +52,20 @@ class DecoderBlock(nn.Module):
         yield "", features
 
     def forward(self, features: Float[Tensor, "n c h w"], kept: Kept, pooling: Pooling) -> Float[Tensor, "n d g v"]:
-        for position, name in enumerate(self.names):
-            layer = convolution(self, name)
-            features = pooling.up_and_convolve(features, kept, layer) if position == 1 else layer(features)
-            if name != "conv1_1":
-                features = features.relu_()
-        return features
+        count, _, height, width = features.shape
+        step = min(2, self.level)
+        fine = count * step * width * channels_at(max(1, self.level - 1)) * features.element_size()
+
+        def work(features: Tensor, *kept: Tensor) -> tuple[Tensor]:
+            for position, name in enumerate(self.names):
+                layer = convolution(self, name)
+                features = pooling.up_and_convolve(features, kept, layer) if position == 1 else layer(features)
+                if name != "conv1_1":
+                    features = features.relu_()
+            return (features,)
+
+        (output,) = in_bands(work, [features, *kept], height, self.halo, step * fine)
+        return output
 
 
 class Decoder(nn.Module):

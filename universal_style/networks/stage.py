@@ -142,7 +142,7 @@ class Stage:
         ascent = climb(self.encoder, self.pooling, pixels, self.decoder.level, kept)
         features = yield from self._offer(ascent)
         for block in self.decoder.blocks:
-            features = block(features, kept[block.level - 1], self.pooling)
+            features = block(features, kept.pop(), self.pooling)  # the deepest was kept last; no block looks twice
             if block.level > 1 and (site := decoder_site(block.level - 1, self.pooling)) in self.sites:
                 features = yield site, features
         return features

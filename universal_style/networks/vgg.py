@@ -8,6 +8,7 @@ from typing import cast
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from universal_style.networks.bands import in_bands
 from universal_style.networks.convolution import ReflectionConvolution
 from universal_style.networks.pooling import Kept, Pooling
 
@@ -66,6 +67,11 @@ class EncoderBlock(nn.Module):
         for name in block_convolutions(level):
             self.add_module(name, ReflectionConvolution(*shapes[name]))
 
+    @property
+    def halo(self) -> int:
+        """Rows of relu{level}_1, at its own stride, that a row of it depends on the input under, each way."""
+        return 1 + -(-len(self.before_pooling) // 2)
+
     def steps(
         self, features: Float[Tensor, "n c h w"], pooling: Pooling, kept: list[Kept]
     ) -> Iterator[tuple[str, Float[Tensor, "n d g v"]]]:
@@ -100,13 +106,20 @@ class EncoderBlock(nn.Module):
     def forward(
         self, features: Float[Tensor, "n c h w"], pooling: Pooling, kept: list[Kept]
     ) -> Float[Tensor, "n d g v"]:
-        for name in self.before_pooling:
-            features = convolution(self, name)(features).relu_()
-        bands: Kept = ()
-        if self.level > 1:
-            features, bands = pooling.down(features)
-        kept.append(bands)
-        output: Tensor = convolution(self, self.after_pooling)(features).relu_()
+        count, _, height, width = features.shape
+        fine = count * width * channels_at(max(1, self.level - 1)) * features.element_size()
+        step = min(2, self.level)
+
+        def work(features: Tensor) -> tuple[Tensor, ...]:
+            for name in self.before_pooling:
+                features = convolution(self, name)(features).relu_()
+            bands: Kept = ()
+            if self.level > 1:
+                features, bands = pooling.down(features)
+            return convolution(self, self.after_pooling)(features).relu_(), *bands
+
+        output, *bands = in_bands(work, [features], height // step, self.halo, step * fine)
+        kept.append(tuple(bands))
         return output
 
 

@@ -17,6 +17,8 @@ from torch.nn import functional
 
 INTO, OUT_OF = 6, 4
 """Sides of the tiles that are read and of those that are written."""
+STRIP_BYTES = 32 * 2**20
+"""Of tiles that are convolved at a time where no gradients are asked for."""
 TILE = [[4, 0, -5, 0, 1, 0], [0, -4, -4, 1, 1, 0], [0, 4, -4, -1, 1, 0]]
 TILE += [[0, -2, -1, 2, 1, 0], [0, 2, -1, -2, 1, 0], [0, 4, 0, -5, 0, 1]]
 """Bᵀ."""
@@ -32,9 +34,25 @@ def winograd_convolution(
     """Convolve features that have their border of one pixel, as `torch.nn.functional.conv2d` does; channels last."""
     height, width = (length - 2 for length in bordered.shape[2:])
     more = (0, -width % OUT_OF, 0, -height % OUT_OF)
-    columns = functional.pad(bordered, more) if any(more) else bordered
-    convolved: Tensor = _Winograd.apply(columns.permute(0, 2, 3, 1).contiguous(), weight)
-    return convolved.permute(0, 3, 1, 2)[:, :, :height, :width] + bias[:, None, None]
+    columns = (functional.pad(bordered, more) if any(more) else bordered).permute(0, 2, 3, 1).contiguous()
+    if torch.is_grad_enabled() and (columns.requires_grad or weight.requires_grad):
+        convolved: Tensor = _Winograd.apply(columns, weight) + bias
+    else:
+        convolved = _in_strips(columns, _kernels(weight), bias)
+    return convolved.permute(0, 3, 1, 2)[:, :, :height, :width]
+
+
+def _in_strips(
+    features: Float[Tensor, "n g v c"], kernels: Float[Tensor, "36 c d"], bias: Float[Tensor, " d"]
+) -> Float[Tensor, "n h w d"]:
+    """Convolve some rows of tiles at a time, since their products take five times the room of the features."""
+    count, height, width, channels = features.shape
+    result = features.new_empty(count, height - 2, width - 2, kernels.shape[2])
+    rows = OUT_OF * max(1, STRIP_BYTES // (INTO * INTO // OUT_OF * count * width * channels * features.element_size()))
+    for top in range(0, height - 2, rows):
+        strip = features[:, top : top + rows + 2]
+        result[:, top : top + rows] = _joined(_products(_seen(strip), kernels, strip)).add_(bias)
+    return result
 
 
 class _Winograd(torch.autograd.Function):
@@ -42,17 +60,10 @@ class _Winograd(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, weight: Tensor) -> Tensor:
-        tiles = _tiles(features)
-        shape = tiles.shape[2:5]
-        seen = _both(TILE, features) @ tiles.reshape(INTO * INTO, -1)
-        seen = seen.view(INTO * INTO, -1, features.shape[3])  # (36, n a b, c)
-        kernels = _both(KERNEL, weight) / 24**2 @ weight.permute(2, 3, 1, 0).reshape(9, -1)
-        kernels = kernels.view(INTO * INTO, weight.shape[1], weight.shape[0])  # (36, c, d)
-        products = torch.bmm(seen, kernels)
-        results = (_both(RESULT, features) @ products.view(INTO * INTO, -1)).view(OUT_OF, OUT_OF, *shape, -1)
+        seen, kernels = _seen(features), _kernels(weight)
         ctx.save_for_backward(seen if ctx.needs_input_grad[1] else None, kernels)
-        ctx.tiles = shape
-        return _joined(results)
+        ctx.tiles = _tiles(features).shape[2:5]
+        return _joined(_products(seen, kernels, features))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
@@ -71,6 +82,27 @@ class _Winograd(torch.autograd.Function):
             summed = (_both(KERNEL, gradient).T / 24**2 @ summed).view(3, 3, seen.shape[2], -1)
             of_weight = summed.permute(3, 2, 0, 1)  # (3, 3, c, d) -> (d, c, 3, 3)
         return of_features, of_weight
+
+
+def _seen(features: Float[Tensor, "n g v c"]) -> Float[Tensor, "36 m c"]:
+    """Give Bᵀ d B for all tiles."""
+    seen = _both(TILE, features) @ _tiles(features).reshape(INTO * INTO, -1)
+    return seen.view(INTO * INTO, -1, features.shape[3])
+
+
+def _kernels(weight: Float[Tensor, "d c 3 3"]) -> Float[Tensor, "36 c d"]:
+    """Give G g Gᵀ."""
+    kernels = _both(KERNEL, weight) / 24**2 @ weight.permute(2, 3, 1, 0).reshape(9, -1)
+    return kernels.view(INTO * INTO, weight.shape[1], weight.shape[0])
+
+
+def _products(
+    seen: Float[Tensor, "36 m c"], kernels: Float[Tensor, "36 c d"], features: Float[Tensor, "n g v c"]
+) -> Float[Tensor, "4 4 n a b d"]:
+    """Give Aᵀ [...] A of the products, tile by tile."""
+    products = torch.bmm(seen, kernels)
+    results = _both(RESULT, features) @ products.view(INTO * INTO, -1)
+    return results.view(OUT_OF, OUT_OF, *_tiles(features).shape[2:5], -1)
 
 
 def _both(matrix: list[list[int]], like: Tensor) -> Tensor:
