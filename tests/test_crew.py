@@ -159,9 +159,9 @@ def test_memory_is_shared_among_workers(stylizer):
     (stage,), _ = METHODS["wct"].recipe(levels=[1]).stages_of(stylizer.loaded)
     bound = bound_of("auto", "8GiB")
     alone, shared = (bound.most(stage, 10**6, workers) for workers in (0, 2))
-    assert (
-        2 * (shared + 1) * footprint(stage) > alone * footprint(stage) - 2 * BASE_BYTES >= 2 * shared * footprint(stage)
-    )
+    of = footprint(stage).of
+    assert 2 * of(shared + 1) > of(alone + 1) - 2 * BASE_BYTES
+    assert of(alone) - 2 * BASE_BYTES >= 2 * of(shared - 1)
     with pytest.raises(OptionError, match="too little"):
         bound.most(stage, FEWEST_PIXELS, 100)
 

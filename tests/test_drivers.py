@@ -186,7 +186,10 @@ def test_a_bound_on_memory_makes_windows_or_says_what_is_needed(cat, ducks):
         stylizer.run(content, ducks, memory="300MiB")
 
 
-@pytest.mark.parametrize("options", [{"keep_colors": "luminance"}, {"smooth": "guided", "size": 150}])
+@pytest.mark.parametrize(
+    "options",
+    [*({"keep_colors": way} for way in ("luminance", "luminance-only", "coral")), {"smooth": "guided", "size": 150}],
+)
 def test_a_picture_in_a_file_is_no_other(options, stylizer, cat, ducks, monkeypatch):
     kept = stylizer.run(cat, ducks, levels=[2], tile=100, **options)[0].pixels
     monkeypatch.setattr(canvas, "MAPPED_PIXELS", 1000)

@@ -9,7 +9,7 @@ from pin_features import FILE, pinned_picture, summary
 
 from universal_style.errors import CheckpointError
 from universal_style.methods.stages import Progressive
-from universal_style.networks import convert
+from universal_style.networks import bands, convert
 from universal_style.networks.checkpoints import (
     bundled_folder,
     decoder_name,
@@ -294,3 +294,30 @@ def test_the_topology_is_that_of_torchvision():
 def test_torchvision_is_not_loaded_for_a_transfer():
     script = "import sys, universal_style.stylizer; sys.exit('torchvision' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("pooling", POOLINGS.values(), ids=POOLINGS)
+def test_bands_make_no_difference(encoder, pooling, monkeypatch):
+    torch.manual_seed(0)
+    decoder = Decoder(5, pooling.widening).to(memory_format=torch.channels_last)
+    decoder.requires_grad_(False)
+    picture = torch.rand(1, 3, 224, 48).contiguous(memory_format=torch.channels_last)
+
+    def carried():
+        kept = []
+        *_, (_, features) = encoder.ascend(picture, pooling, kept=kept)
+        return features, kept, decoder(features, kept, pooling)
+
+    features, kept, decoded = carried()
+    monkeypatch.setattr(bands, "BAND_BYTES", {"cpu": 1})
+    monkeypatch.setattr(bands, "LEAST_HALOS", 1)
+    with torch.no_grad():
+        banded, kept_banded, decoded_banded = carried()
+    pairs = [(banded, features), (decoded_banded, decoded)]
+    pairs += [pair for two in zip(kept_banded, kept, strict=True) for pair in zip(*two, strict=True)]
+    for one, other in pairs:
+        apart = (one.float() - other.float()).abs()
+        if one.dtype == torch.bool:  # a maximum that two pixels share but for rounding
+            assert float(apart.mean()) < 1e-3
+        else:
+            assert float(apart.max()) < 1e-4 * float(other.abs().max())

@@ -17,6 +17,9 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
 """Parameters of glibc's mallopt."""
 KEPT_BYTES = 2**31 - 1
+MAPPED_BYTES = 192 * 2**20
+"""From this on memory is mapped afresh and given back at once: few tensors are as large, and holes of theirs would be
+filled by none."""
 TOP_PAD_BYTES = 64 * 2**20
 
 
@@ -74,7 +77,7 @@ def keep_freed_memory() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         for parameter, value in (
-            (M_MMAP_THRESHOLD, KEPT_BYTES),
+            (M_MMAP_THRESHOLD, MAPPED_BYTES),
             (M_TRIM_THRESHOLD, KEPT_BYTES),
             (M_TOP_PAD, TOP_PAD_BYTES),
         ):

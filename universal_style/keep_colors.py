@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
@@ -10,8 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from universal_style.canvas import bands, blank, is_mapped, rest
+from universal_style.canvas import MAPPED_PIXELS, bands, blank, is_mapped, rest
 from universal_style.images import Image
+from universal_style.images.arrays import room
 from universal_style.metrics import LUMA, luma
 from universal_style.moments import Moments
 from universal_style.names import looked_up
@@ -97,12 +100,13 @@ class LuminanceOnly:
     recolors_style = True
 
     def carried(self, content: Image) -> Image:
-        return grey(content, luma(content.pixels))
+        return grey(content, lambda plane: plane)
 
     def before(self, style: Image, content: Image) -> Image:
-        own, wanted = luma(style.pixels), luma(content.pixels)
-        contrast = wanted.std() / max(float(own.std()), FLAT)
-        return grey(style, (own - own.mean()) * contrast + wanted.mean())
+        own, wanted = (observed(image, luma) for image in (style, content))
+        spread, wanted_spread = (math.sqrt(moments.scatter / moments.count) for moments in (own, wanted))
+        contrast = wanted_spread / max(spread, FLAT)
+        return grey(style, lambda plane: (plane - own.mean.item()) * contrast + wanted.mean.item())
 
     def after(self, result: Tensor, content: Tensor) -> Tensor:
         return Luminance().after(result, content)
@@ -112,6 +116,7 @@ class Histogram:
     """Give the style picture the content's histogram, channel by channel.
 
     Source: Gonzalez and Woods, Digital Image Processing, section 3.3 (histogram matching).
+    Departs: of a content that lies in a file, evenly spaced pixels stand for all.
     """
 
     recolors_style = True
@@ -120,7 +125,8 @@ class Histogram:
         return content
 
     def before(self, style: Image, content: Image) -> Image:
-        channels = [matched(style.pixels[:, :, c], content.pixels[:, :, c]) for c in range(3)]
+        step = math.ceil(math.sqrt(content.height * content.width / MAPPED_PIXELS))
+        channels = [matched(style.pixels[:, :, c], content.pixels[::step, ::step, c]) for c in range(3)]
         return replace(style, pixels=np.stack(channels, axis=-1))
 
     def after(self, result: Tensor, content: Tensor) -> Tensor:
@@ -139,12 +145,9 @@ class Coral:
         return content
 
     def before(self, style: Image, content: Image) -> Image:
-        own, wanted = (
-            torch.from_numpy(np.ascontiguousarray(image.pixels.reshape(-1, 3).T))  # (h, w, 3) -> (3, h w)
-            for image in (style, content)
-        )
+        own, wanted = (observed(image, lambda pixels: pixels) for image in (style, content))
         planes = torch.from_numpy(style.pixels).permute(2, 0, 1)[None]  # (h, w, 3) -> (1, 3, h, w)
-        return style.with_pixels(WhitenColor()(Moments.of(own), Moments.of(wanted))(planes))
+        return style.with_pixels(WhitenColor()(own, wanted)(planes))
 
     def after(self, result: Tensor, content: Tensor) -> Tensor:
         return result
@@ -165,9 +168,26 @@ def recoloured(
     return pixels
 
 
-def grey(image: Image, plane: Float[np.ndarray, "h w"]) -> Image:
-    """Put one plane in place of a picture's three, clipped to [0, 1]."""
-    return replace(image, pixels=np.repeat(plane.clip(0, 1).astype(np.float32)[:, :, None], 3, axis=2))
+def observed(image: Image, shown: Callable[[Float[np.ndarray, "h w 3"]], np.ndarray]) -> Moments:
+    """Give the moments of what is shown of each pixel, band by band."""
+    total: Moments | None = None
+    for rows in bands(image.height, image.width):
+        columns = np.ascontiguousarray(shown(image.pixels[rows]).reshape((rows.stop - rows.start) * image.width, -1).T)
+        part = Moments.of(torch.from_numpy(columns))
+        total = part if total is None else total.merge(part)
+        rest(torch.from_numpy(image.pixels))
+    assert total is not None  # no picture is empty
+    return total
+
+
+def grey(image: Image, shade: Callable[[Float[np.ndarray, "h w"]], Float[np.ndarray, "h w"]]) -> Image:
+    """Put one plane in place of a picture's three: a change of its luma, clipped to [0, 1], band by band."""
+    pixels = room(image.height, image.width)
+    for rows in bands(image.height, image.width):
+        pixels[rows] = shade(luma(image.pixels[rows])).clip(0, 1)[:, :, None]
+        for touched in (image.pixels, pixels):
+            rest(torch.from_numpy(touched))
+    return replace(image, pixels=pixels)
 
 
 def matched(values: Float[np.ndarray, "h w"], wanted: Float[np.ndarray, "g v"]) -> Float[np.ndarray, "h w"]:

@@ -39,8 +39,8 @@ class Lut:
 
     Attributes:
         table: RGB by (red, green, blue), values and axes in [0, 1].
-        mean_error: of the fit, absolute, in steps of 1/255.
-        high_error: what 95 % of the pixels' errors stay under.
+        mean_error: of the pixels that were fitted, absolute, in steps of 1/255.
+        high_error: what 95 % of their errors stay under.
     """
 
     table: Float[np.ndarray, "r g b 3"]
@@ -62,9 +62,9 @@ class Lut:
                 f"the content is {content.width}×{content.height}, the result {result.width}×{result.height}; "
                 "a lookup table is fitted to pictures of one size"
             )
-        before, after = (image.pixels.reshape(-1, 3).astype(np.float64) for image in (content, result))
-        step = -(-len(before) // MOST_PIXELS)
-        weights = interpolation(before[::step], size)
+        step = -(-content.height * content.width // MOST_PIXELS)
+        before, after = (image.pixels.reshape(-1, 3)[::step].astype(np.float64) for image in (content, result))
+        weights = interpolation(before, size)
         bends, slopes = differences(size, (1.0, -2.0, 1.0)), differences(size, (-1.0, 1.0))
         scale = SMOOTHNESS * weights.shape[0] / weights.shape[1] * size
         rough = bends.T @ bends + STEADINESS * (slopes.T @ slopes)
@@ -73,7 +73,7 @@ class Lut:
         precondition = LinearOperator(normal.shape, matvec=lambda values: values / diagonal)
         change = []
         for channel in range(3):
-            wanted = weights.T @ (after[::step, channel] - before[::step, channel])
+            wanted = weights.T @ (after[:, channel] - before[:, channel])
             solution, failed = cg(normal, wanted, rtol=TOLERANCE, maxiter=MOST_ITERATIONS, M=precondition)
             if failed:
                 raise OutputError("the lookup table could not be fitted; leave --lut out and report the pictures")

@@ -14,15 +14,48 @@ from universal_style.canvas import is_mapped
 from universal_style.errors import InputError, OptionError
 from universal_style.networks.stage import Stage
 
-FOOTPRINTS = {"nearest": (1250, 1450), "index": (1600, 2450), "haar-sum": (1650, 2700), "haar-cat5": (1850, 2850)}
-"""Bytes at the peak of a walk for each pixel walked over, by pooling: with networks of two bytes, and of four.
+
+@dataclass(frozen=True)
+class Footprint:
+    """Bytes at the peak of a walk.
+
+    Attributes:
+        small: for each pixel walked over, while the layers take a picture whole.
+        large: for each pixel where they go over it in bands …
+        beside: … and what a band takes.
+    """
+
+    small: int
+    large: int
+    beside: int
+
+    def most(self, left: int) -> int:
+        """Give the most pixels that a number of bytes has room for."""
+        return max(left // self.small, (left - self.beside) // self.large)
+
+    def of(self, pixels: int) -> int:
+        """Give the bytes for some pixels."""
+        return min(self.small * pixels, self.large * pixels + self.beside)
+
+
+BAND = 400 * 2**20
+FOOTPRINTS = {
+    "nearest": (Footprint(1250, 750, BAND), Footprint(1450, 750, BAND)),
+    "index": (Footprint(1600, 950, BAND), Footprint(2450, 950, BAND)),
+    "haar-sum": (Footprint(1650, 1000, BAND), Footprint(2700, 1000, BAND)),
+    "haar-cat5": (Footprint(1850, 1450, BAND), Footprint(2850, 1450, BAND)),
+}
+"""Of a walk by pooling: with networks of two bytes, and of four.
 
 Measured on a CPU as the growth of the process (`benchmarks/memory.py`), rounded up.
 """
 PICTURE_BYTES = 36
 """Bytes for each pixel of a picture in memory: three floats before a stage, after it, and while it is written."""
 FILE_BYTES = 12
-"""The same of a picture in a file: its 8-bit colours while it is read and written, twice for a moment."""
+"""The same of a picture in a file: its 8-bit colours while it is read and written, twice for a moment.
+
+The walks lie between the two, and use the same memory.
+"""
 BASE_BYTES = 1000 * 2**20
 """What the process needs beside the walks: the interpreter, torch, the networks, and what torch reads in as it ends.
 
@@ -101,16 +134,16 @@ class Memory:
             OptionError: it is too little for any picture.
             InputError: it is too little for this one, and others may do.
         """
-        each = footprint(stage) * max(1, workers)
-        base, held = BASE_BYTES * (1 + workers), held_by(picture)
-        smallest = each * FEWEST_PIXELS
-        if self.number < base + held + smallest:
+        walks, base = max(1, workers), BASE_BYTES * (1 + workers)
+        smallest = walks * footprint(stage).of(FEWEST_PIXELS)
+        needed = base + max(held_by(picture) + smallest, FILE_BYTES * picture)
+        if self.number < needed:
             wrong = OptionError if self.number < base + smallest else InputError
             raise wrong(
                 f"memory {self.number / 2**20:.0f}MiB is too little for {picture / 1e6:.1f} megapixels; "
-                f"this picture needs {(base + held + smallest) / 2**20:.0f}MiB"
+                f"this picture needs {needed / 2**20:.0f}MiB"
             )
-        return (self.number - base - held) // each
+        return footprint(stage).most((self.number - base - held_by(picture)) // walks)
 
     def as_options(self) -> dict[str, Any]:
         return {"tile": "auto", "memory": self.number}
@@ -123,19 +156,19 @@ class FreeMemory:
     def most(self, stage: Stage, picture: int, workers: int) -> int:
         beside = workers if stage.device.type == "cpu" else 0  # each has a graphics card of its own
         left = SHARE * free_memory(stage.device) - held_by(picture) - BASE_BYTES * beside
-        return max(FEWEST_PIXELS, int(left) // (footprint(stage) * max(1, beside)))
+        return max(FEWEST_PIXELS, footprint(stage).most(int(left) // max(1, beside)))
 
     def as_options(self) -> dict[str, Any]:
         return {"tile": "auto", "memory": None}
 
 
 def held_by(picture: int) -> int:
-    """Estimate the bytes that the pixels of a picture take beside its windows."""
-    return picture * (FILE_BYTES if is_mapped(1, picture) else PICTURE_BYTES)
+    """Estimate the bytes that the pixels of a picture take beside its windows; one in a file takes none."""
+    return 0 if is_mapped(1, picture) else PICTURE_BYTES * picture
 
 
-def footprint(stage: Stage) -> int:
-    """Estimate the bytes at the peak of a walk for each pixel walked over."""
+def footprint(stage: Stage) -> Footprint:
+    """Estimate what a walk through a stage takes."""
     two, four = FOOTPRINTS[stage.pooling.name]
     return two if stage.dtype.itemsize == 2 else four
 
