@@ -1,13 +1,17 @@
+import contextlib
 import json
 import shutil
+import threading
+import time
 from inspect import signature
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image as Pillow
 
 from universal_style.contenders import OPTION_KINDS, Contender
-from universal_style.errors import InputError, OptionError
+from universal_style.errors import InputError, OptionError, UniversalStyleError
 from universal_style.evaluation import (
     Judge,
     Score,
@@ -156,6 +160,27 @@ def test_a_method_and_ready_results_go_through_the_same_judge(folder):
     draw_scatter(folder / "plot.png", scores, summaries)
     with Pillow.open(folder / "plot.png") as plot:
         assert np.asarray(plot).std() > 0
+
+
+def test_a_killed_process_is_told_of(folder):
+    pair, _ = pairs_in(folder)
+    done = threading.Event()
+
+    def kill():
+        while not done.wait(0.05):
+            for child in psutil.Process().children():
+                with contextlib.suppress(psutil.Error):  # it may be dead already
+                    if any("spawn_main" in word for word in child.cmdline()):
+                        child.kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        with pytest.raises(UniversalStyleError, match=f"carried {pair.name} by wct was killed"):
+            list(evaluate([Contender.of("wct")], [pair], folder / "out"))
+    finally:
+        done.set()
+        killer.join()
 
 
 def test_results_of_another_shape_are_refused(folder):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,16 +18,29 @@ LINE = 22
 """Height of a line of a caption in pixels …"""
 LETTERS = 16
 """… and of its letters."""
+MARGIN = 2
+"""Left and right of a caption."""
 
 
 def captioned(image: Image, *lines: str) -> Image:
-    """Write lines under a picture; what is too long for it is cut."""
-    strip = Pillow.new("RGB", (image.width, LINE * len(lines) + 4), "white")
-    draw, font = ImageDraw.Draw(strip), ImageFont.load_default(LETTERS)
-    for number, line in enumerate(lines):
-        draw.text((2, 4 + number * LINE), line, fill="black", font=font)
+    """Write lines under a picture, broken where they are too long for it; a longer word is cut."""
+    font = ImageFont.load_default(LETTERS)
+    broken = [part for line in lines for part in _broken(line, image.width - 2 * MARGIN, font)]
+    strip = Pillow.new("RGB", (image.width, LINE * len(broken) + 4), "white")
+    draw = ImageDraw.Draw(strip)
+    for number, line in enumerate(broken):
+        draw.text((MARGIN, 4 + number * LINE), line, fill="black", font=font)
     below: Float[np.ndarray, "h w 3"] = np.asarray(strip, dtype=np.float32) / 255
     return Image(np.concatenate([image.pixels, below]))
+
+
+def _broken(line: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> list[str]:
+    parts = [""]
+    for word in re.split(r"(?<=[ ,])", line):
+        if parts[-1] and font.getlength((parts[-1] + word).rstrip()) > width:
+            parts.append("")
+        parts[-1] += word
+    return parts
 
 
 def white() -> Image:

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from threading import Thread
@@ -13,6 +14,7 @@ from typing import Any
 
 from universal_style.contenders import Contender
 from universal_style.devices import keep_freed_memory, peak_memory
+from universal_style.errors import UniversalStyleError
 from universal_style.evaluation.judge import Judge, Score
 from universal_style.evaluation.pairs import Pair, pictures_by_name
 from universal_style.evaluation.summary import Summary, summary_of
@@ -31,6 +33,7 @@ def evaluate(
     Raises:
         OptionError: a contender asks for what there is not.
         CheckpointError: the file of a net cannot be used.
+        UniversalStyleError: a process was killed from outside.
     """
     for contender in contenders:
         contender.check(device, dtype)
@@ -62,7 +65,13 @@ def _results(
     with ProcessPoolExecutor(1, get_context("spawn"), _prepare, (contender, device, dtype)) as pool:
         for pair in pairs:
             path = place / f"{pair.name}.png"
-            seconds, peak = pool.submit(_transfer, contender, pair, path).result()
+            try:
+                seconds, peak = pool.submit(_transfer, contender, pair, path).result()
+            except BrokenProcessPool as error:
+                raise UniversalStyleError(
+                    f"the process that carried {pair.name} by {contender.name} was killed, as systems do whose memory "
+                    "runs out; give smaller pictures"
+                ) from error
             yield pair, path, seconds, peak
 
 

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import gradio as gr
-import torch
 
-from universal_style.errors import CheckpointError, InputError, UniversalStyleError
+from universal_style.errors import CheckpointError, InputError, UniversalStyleError, memory_ran_out
 from universal_style.images import FORMATS, Image, Source, opened
 from universal_style.names import looked_up
 from universal_style.ranges import LONGEST_SIDE
@@ -72,9 +71,9 @@ def telling(action: Callable[P, R]) -> Callable[P, R]:
             raise _line("the server's networks cannot be loaded; tell its keeper") from error
         except UniversalStyleError as error:
             raise _line(without_paths(str(error))) from error
-        except (MemoryError, torch.OutOfMemoryError) as error:
-            raise _line("the server's memory is too small for this; give a smaller picture") from error
         except Exception as error:
+            if memory_ran_out(error):
+                raise _line("the server's memory is too small for this; give a smaller picture") from error
             logger.exception("a request failed")
             raise _line("the server failed at this; try other pictures or settings") from error
 
