@@ -2,7 +2,6 @@ import contextlib
 import json
 import shutil
 import threading
-import time
 from inspect import signature
 
 import numpy as np

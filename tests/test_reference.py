@@ -9,6 +9,7 @@ from universal_style.drivers.whole import drive
 from universal_style.errors import InputError, OptionError, UniversalStyleError
 from universal_style.images import Image
 from universal_style.methods import method_named
+from universal_style.methods.beginnings import INITS, Beginning, from_recolored
 from universal_style.methods.descent import Phase
 from universal_style.networks.checkpoints import bundled_folder, load_encoder
 from universal_style.networks.layers import Layers, layer_names
@@ -290,12 +291,32 @@ def test_same_seed_same_picture(gatys, small):
     assert not np.array_equal(one, other)
 
 
-@pytest.mark.parametrize("init", ["content", "style", "noise"])
+@pytest.mark.parametrize("init", INITS)
 def test_every_beginning_comes_nearer_to_the_style(gatys, small, init):
     _, report = gatys.run(*small, iterations=12, init=init)
     first, last = report.trace[0], report.trace[-1]
     assert last["style"] + last["content"] < first["style"] + first["content"]
-    assert (first["content" if init == "content" else "style"] < 1e-6) == (init != "noise")
+    assert (first["content" if init == "content" else "style"] < 1e-6) == (init in ("content", "style"))
+
+
+def test_a_recoloured_beginning_has_the_colours_of_each_region(gatys, small):
+    content, style = small
+    masks = [Pillow.new("L", picture.size) for picture in small]
+    for mask in masks:
+        mask.paste(255, (0, 0, mask.width // 2, mask.height))
+
+    def begun(*styles, **options):
+        _, _, task = gatys.prepare(content, *styles, init="recolored", **options)
+        return from_recolored(Beginning(gatys.loaded, task, task.pixels, 1.0))[0]
+
+    wanted = torch.from_numpy(np.asarray(style) / 255).permute(2, 0, 1)
+    whole = begun(style)
+    torch.testing.assert_close(whole.mean((1, 2)).double(), wanted.mean((1, 2)), atol=0.03, rtol=0)
+    halves = begun(style, content_mask=masks[0], style_masks=[masks[1]])
+    for given, goal in zip(halves.chunk(2, dim=2), wanted.chunk(2, dim=2), strict=True):
+        torch.testing.assert_close(given.mean((1, 2)).double(), goal.mean((1, 2)), atol=0.06, rtol=0)
+    with pytest.raises(InputError, match="is a preset, which has no colours; use --init content or noise"):
+        begun(gatys.observe(style))
 
 
 def test_content_weight_keeps_the_content(gatys, small):

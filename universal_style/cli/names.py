@@ -36,6 +36,7 @@ class InitName(StrEnum):
     CONTENT = "content"
     STYLE = "style"
     NOISE = "noise"
+    RECOLORED = "recolored"
 
 
 class EncoderPoolingName(StrEnum):

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from universal_style.drivers.edits import Fit, send_through, tallies
 from universal_style.moments import Moments
-from universal_style.networks.stage import Site, Stage, Walk
+from universal_style.networks.stage import Passage, Site, Walk
 from universal_style.regions import LabelMap
 from universal_style.windows import Span, Window, grown, grown_length
 
 
 @torch.inference_mode()
-def carry(stage: Stage, pixels: Float[Tensor, "1 3 h w"], fit: Fit, regions: LabelMap) -> Float[Tensor, "1 3 h w"]:
+def carry(stage: Passage, pixels: Float[Tensor, "1 3 h w"], fit: Fit, regions: LabelMap) -> Float[Tensor, "1 3 h w"]:
     """Carry a picture through a stage, the features of each region through the map that fits them at each site.
 
     Args:

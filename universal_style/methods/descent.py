@@ -11,13 +11,12 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
 
 from universal_style.devices import exact_device
 from universal_style.drivers.fit import Aim
 from universal_style.drivers.whole import drive
-from universal_style.errors import InputError
 from universal_style.images import Image
+from universal_style.methods.beginnings import INITS, Beginning, Init, resized
 from universal_style.methods.kinds import Carried, Task
 from universal_style.names import name_in
 from universal_style.networks.layers import Layers
@@ -35,13 +34,11 @@ from universal_style.reference.losses import (
 )
 from universal_style.regions import LabelMap, moment_weights
 from universal_style.smoothing.affinity import EPSILON, SMALLEST_SIDE, Affinity
-from universal_style.subjects import Loaded, Subject, aims_of
+from universal_style.subjects import Loaded, aims_of
 from universal_style.windows import grown
 
-INITS = ("content", "style", "noise")
 ENCODERS = ("bundled", "torchvision")
 POOLINGS: dict[str, Pooling] = {"max": NearestPooling(), "average": AveragePooling()}
-NOISE_DEVIATION = 0.1
 COARSEST_LONG_SIDE = 256
 """Unless asked otherwise, the first of the scales has at least this long side in pixels …"""
 MOST_SCALES = 3
@@ -62,7 +59,7 @@ class Descent:
 
     iterations: int
     optimizer: Optimizer
-    init: str
+    init: Init
     style_layers: Mapping[str, float]
     content_layers: Mapping[str, float]
     content_weight: float
@@ -78,7 +75,7 @@ class Descent:
         return {
             "iterations": self.iterations,
             "optimizer": name_in(OPTIMIZERS, self.optimizer),
-            "init": self.init,
+            "init": name_in(INITS, self.init),
             "style_layers": dict(self.style_layers),
             "content_layers": dict(self.content_layers),
             "content_weight": self.content_weight,
@@ -115,10 +112,10 @@ class Descent:
         looks = self._looks(loaded)
         task.witness.edits([looks], [looks.site(name) for name in looks.names])
         sizes = [(max(1, round(height * phase.scale)), max(1, round(width * phase.scale))) for phase in phases]
-        generator = torch.Generator().manual_seed(task.seed)
         trace: list[Mapping[str, float]] = []
         started = time.perf_counter()
-        pixels = self._start(resized(task.pixels, sizes[0]), task.subjects, generator)
+        content = resized(task.pixels, sizes[0])
+        pixels = self.init(Beginning(loaded, task, content, phases[0].scale))
         for phase, size in zip(phases, sizes, strict=True):
             content, start = resized(task.pixels, size), resized(pixels, size)
             task.steps.begin("observe", "observing content and styles")
@@ -160,19 +157,6 @@ class Descent:
         layers = self._layers(loaded)
         return Layers(layers.encoder, layers.pooling, frozenset(self.style_layers))
 
-    def _start(
-        self, content: Float[Tensor, "1 3 h w"], subjects: Sequence[Subject], generator: torch.Generator
-    ) -> Float[Tensor, "1 3 h w"]:
-        """Give the pixels to begin with."""
-        if self.init == "content":
-            return content
-        if self.init == "noise":
-            noise = torch.randn(content.shape, generator=generator) * NOISE_DEVIATION + 0.5
-            return noise.to(content.device).clamp(0, 1)
-        if subjects[0].picture is None:
-            raise InputError(f"{subjects[0].name} is a preset, which shows nothing; use --init content or noise")
-        return resized(subjects[0].picture.tensor(content.device), (content.shape[2], content.shape[3]))
-
     def energy(self, loaded: Loaded, task: Task, content: Float[Tensor, "1 3 h w"], phase: Phase) -> Energy:
         """Look at the content and the styles at the size of a phase."""
         layers = self._layers(loaded)
@@ -208,10 +192,3 @@ class Descent:
 def gram_wanted(aims: Sequence[Aim], site: Site) -> Float[Tensor, "c c"]:
     """Mix the Gram matrices of what a region takes from each style; what their weights leave of 1 is the content's."""
     return torch.stack([aim.weight * aim.style[site.key].second for aim in aims]).sum(dim=0)
-
-
-def resized(pixels: Float[Tensor, "1 3 h w"], size: tuple[int, int]) -> Float[Tensor, "1 3 g v"]:
-    """Resize without ringing or aliasing."""
-    if tuple(pixels.shape[2:]) == size:
-        return pixels
-    return functional.interpolate(pixels, size=size, mode="bilinear", antialias=True, align_corners=False)

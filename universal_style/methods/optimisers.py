@@ -9,7 +9,8 @@ from typing import ClassVar
 
 from universal_style.errors import OptionError
 from universal_style.images import check_writable, output_format
-from universal_style.methods.descent import ENCODERS, INITS, POOLINGS, Descent
+from universal_style.methods.beginnings import INITS
+from universal_style.methods.descent import ENCODERS, POOLINGS, Descent
 from universal_style.mixing import shares
 from universal_style.names import looked_up
 from universal_style.networks.layers import check_layer
@@ -67,7 +68,8 @@ class Optimiser:
         Args:
             iterations: at each scale and phase, at least 1.
             optimizer: lbfgs or adam.
-            init: where to begin: content, style or noise; the method's own when left out.
+            init: where to begin: content, style, noise, or recolored (the content in the styles' colours); the method's
+                own when left out.
             style_layers: names, or weights by name; they are scaled to sum to 1.
             content_layers: the same.
             content_weight: at least 0.
@@ -82,9 +84,6 @@ class Optimiser:
         Raises:
             OptionError: an option is out of range.
         """
-        init = self.init if init is None else init
-        if init not in INITS:
-            raise OptionError(f"init {init!r} is unknown; use one of {', '.join(INITS)}")
         if encoder not in ENCODERS:
             raise OptionError(f"encoder {encoder!r} is unknown; use one of {', '.join(ENCODERS)}")
         iterations = self.iterations if iterations is None else iterations
@@ -101,7 +100,7 @@ class Optimiser:
         return Descent(
             iterations=iterations,
             optimizer=looked_up("optimizer", optimizer, OPTIMIZERS),
-            init=init,
+            init=looked_up("init", self.init if init is None else init, INITS),
             style_layers=_weights("style-layers", style_layers),
             content_layers=_weights("content-layers", content_layers),
             **weights,
@@ -131,6 +130,6 @@ OPTIMISERS: dict[str, Optimiser] = {
     method.name: method
     for method in (
         Optimiser("gatys", 200, content_weight=0.1, tv_weight=0.0, photorealism_weight=0.0, init="content"),
-        Optimiser("deep-photo", 300, content_weight=0.02, tv_weight=0.0, photorealism_weight=1000.0, init="noise"),
+        Optimiser("deep-photo", 300, content_weight=0.02, tv_weight=0.0, photorealism_weight=1000.0, init="recolored"),
     )
 }

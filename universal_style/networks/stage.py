@@ -209,6 +209,16 @@ class Walker(Protocol):
     def __hash__(self) -> int: ...
 
 
+@runtime_checkable
+class Passage(Walker, Protocol):
+    """A walk that comes back with a picture."""
+
+    @property
+    def stride(self) -> int:
+        """Picture sizes must be multiples of this, in pixels."""
+        ...
+
+
 def to_precision(network: torch.nn.Module, device: torch.device, dtype: torch.dtype) -> None:
     """Move a network to a device and precision, channels last; what touches pixels stays float32.
 
