@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import cast
 
 from jaxtyping import Float
@@ -55,17 +56,17 @@ class DecoderBlock(nn.Module):
         count, _, height, width = features.shape
         step = min(2, self.level)
         fine = count * step * width * channels_at(max(1, self.level - 1)) * features.element_size()
-
-        def work(features: Tensor, *kept: Tensor) -> tuple[Tensor]:
-            for position, name in enumerate(self.names):
-                layer = convolution(self, name)
-                features = pooling.up_and_convolve(features, kept, layer) if position == 1 else layer(features)
-                if name != "conv1_1":
-                    features = features.relu_()
-            return (features,)
-
+        work = partial(self._through, pooling)
         (output,) = in_bands(work, [features, *kept], height, self.halo, step * fine)
         return output
+
+    def _through(self, pooling: Pooling, features: Tensor, *kept: Tensor) -> tuple[Tensor]:
+        for position, name in enumerate(self.names):
+            layer = convolution(self, name)
+            features = pooling.up_and_convolve(features, kept, layer) if position == 1 else layer(features)
+            if name != "conv1_1":
+                features = features.relu_()
+        return (features,)
 
 
 class Decoder(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
+from functools import partial
 from typing import cast
 
 from jaxtyping import Float
@@ -109,18 +110,19 @@ class EncoderBlock(nn.Module):
         count, _, height, width = features.shape
         fine = count * width * channels_at(max(1, self.level - 1)) * features.element_size()
         step = min(2, self.level)
-
-        def work(features: Tensor) -> tuple[Tensor, ...]:
-            for name in self.before_pooling:
-                features = convolution(self, name)(features).relu_()
-            bands: Kept = ()
-            if self.level > 1:
-                features, bands = pooling.down(features)
-            return convolution(self, self.after_pooling)(features).relu_(), *bands
-
+        work = partial(self._through, pooling)
         output, *bands = in_bands(work, [features], height // step, self.halo, step * fine)
         kept.append(tuple(bands))
         return output
+
+    def _through(self, pooling: Pooling, features: Tensor) -> tuple[Tensor, ...]:
+        """Give the output, and then what the pooling keeps."""
+        for name in self.before_pooling:
+            features = convolution(self, name)(features).relu_()
+        bands: Kept = ()
+        if self.level > 1:
+            features, bands = pooling.down(features)
+        return convolution(self, self.after_pooling)(features).relu_(), *bands
 
 
 class Encoder(nn.Module):
