@@ -40,10 +40,10 @@ class Footprint:
 
 BAND = 400 * 2**20
 FOOTPRINTS = {
-    "nearest": (Footprint(1250, 750, BAND), Footprint(1450, 750, BAND)),
-    "index": (Footprint(1600, 950, BAND), Footprint(2450, 950, BAND)),
-    "haar-sum": (Footprint(1650, 1000, BAND), Footprint(2700, 1000, BAND)),
-    "haar-cat5": (Footprint(1850, 1450, BAND), Footprint(2850, 1450, BAND)),
+    "nearest": (Footprint(1250, 820, BAND), Footprint(1450, 820, BAND)),
+    "index": (Footprint(1600, 1000, BAND), Footprint(2450, 1000, BAND)),
+    "haar-sum": (Footprint(1650, 1050, BAND), Footprint(2700, 1050, BAND)),
+    "haar-cat5": (Footprint(1850, 1500, BAND), Footprint(2850, 1500, BAND)),
 }
 """Of a walk by pooling: with networks of two bytes, and of four.
 
