@@ -16,7 +16,7 @@ from universal_style.canvas import MAPPED_PIXELS, bands, blank, is_mapped, rest
 from universal_style.images import Image
 from universal_style.images.arrays import room
 from universal_style.metrics import LUMA, luma
-from universal_style.moments import Moments
+from universal_style.moments import Moments, merge_all
 from universal_style.names import looked_up
 from universal_style.transforms import WhitenColor
 
@@ -170,14 +170,14 @@ def recoloured(
 
 def observed(image: Image, shown: Callable[[Float[np.ndarray, "h w 3"]], np.ndarray]) -> Moments:
     """Give the moments of what is shown of each pixel, band by band."""
-    total: Moments | None = None
-    for rows in bands(image.height, image.width):
-        columns = np.ascontiguousarray(shown(image.pixels[rows]).reshape((rows.stop - rows.start) * image.width, -1).T)
-        part = Moments.of(torch.from_numpy(columns))
-        total = part if total is None else total.merge(part)
+
+    def of_band(rows: slice) -> Moments:
+        columns = shown(image.pixels[rows]).reshape((rows.stop - rows.start) * image.width, -1).T  # -> (c, pixels)
+        seen = Moments.of(torch.from_numpy(np.ascontiguousarray(columns)))
         rest(torch.from_numpy(image.pixels))
-    assert total is not None  # no picture is empty
-    return total
+        return seen
+
+    return merge_all(map(of_band, bands(image.height, image.width)))
 
 
 def grey(image: Image, shade: Callable[[Float[np.ndarray, "h w"]], Float[np.ndarray, "h w"]]) -> Image:

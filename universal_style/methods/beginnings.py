@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,12 +10,13 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from universal_style.drivers.fit import StyleFit
+from universal_style.drivers.fit import Aim, StyleFit
 from universal_style.drivers.whole import carry
 from universal_style.errors import InputError
 from universal_style.methods.kinds import Task
 from universal_style.mixing import MIXINGS
-from universal_style.networks.stage import Site, Walk
+from universal_style.networks.stage import Site, Walk, Walker
+from universal_style.regions import LabelMap
 from universal_style.subjects import Loaded, aims_of
 from universal_style.transforms import OptimalTransport
 
@@ -72,11 +73,7 @@ def from_recolored(given: Beginning) -> Float[Tensor, "1 3 h w"]:
         if subject.picture is None:
             raise InputError(f"{subject.name} is a preset, which has no colours; use --init content or noise")
     regions, colours = task.regions.scaled(height, width), Colours()
-    observed = []
-    for subject, labels in zip(task.subjects, task.regions_of_styles, strict=True):
-        small = subject.scaled(given.scale)
-        observed.append(given.loaded.observe(small, labels.scaled(*small.size), [colours], [COLOURS]))
-    aims = aims_of(regions, task.matched, observed)
+    aims = aims_at(given.scale, given.loaded, task, regions, colours, [COLOURS])
     fit = StyleFit(OptimalTransport(), MIXINGS["maps"], aims, {COLOURS.level: 1.0})
     return carry(colours, given.content, fit, regions).clamp(0, 1)
 
@@ -91,6 +88,17 @@ class Colours:
         """Offer the pixels."""
         features = yield COLOURS, pixels.clone()
         return features
+
+
+def aims_at(
+    scale: float, loaded: Loaded, task: Task, regions: LabelMap, walk: Walker, sites: Sequence[Site]
+) -> list[list[Aim]]:
+    """Observe the styles at a share of their size, and give what each label of the content is carried to."""
+    observed = []
+    for subject, labels in zip(task.subjects, task.regions_of_styles, strict=True):
+        small = subject.scaled(scale)
+        observed.append(loaded.observe(small, labels.scaled(*small.size), [walk], sites))
+    return aims_of(regions, task.matched, observed)
 
 
 def resized(pixels: Float[Tensor, "1 3 h w"], size: tuple[int, int]) -> Float[Tensor, "1 3 g v"]:

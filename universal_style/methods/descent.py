@@ -16,7 +16,7 @@ from universal_style.devices import exact_device
 from universal_style.drivers.fit import Aim
 from universal_style.drivers.whole import drive
 from universal_style.images import Image
-from universal_style.methods.beginnings import INITS, Beginning, Init, resized
+from universal_style.methods.beginnings import INITS, Beginning, Init, aims_at, resized
 from universal_style.methods.kinds import Carried, Task
 from universal_style.names import name_in
 from universal_style.networks.layers import Layers
@@ -34,7 +34,7 @@ from universal_style.reference.losses import (
 )
 from universal_style.regions import LabelMap, moment_weights
 from universal_style.smoothing.affinity import EPSILON, SMALLEST_SIDE, Affinity
-from universal_style.subjects import Loaded, aims_of
+from universal_style.subjects import Loaded
 from universal_style.windows import grown
 
 ENCODERS = ("bundled", "torchvision")
@@ -164,11 +164,7 @@ class Descent:
         regions = task.regions.scaled(height, width)
         looks = self._looks(loaded)
         sites = [looks.site(name) for name in self.style_layers]
-        observed = []
-        for subject, labels in zip(task.subjects, task.regions_of_styles, strict=True):
-            small = subject.scaled(phase.scale)
-            observed.append(loaded.observe(small, labels.scaled(*small.size), [looks], sites))
-        aims = aims_of(regions, task.matched, observed)
+        aims = aims_at(phase.scale, loaded, task, regions, looks, sites)
         pixels = regions.pixels
         styled = [label for label in range(regions.count) if aims[label] and pixels[label]]
         style, kept = {}, {}

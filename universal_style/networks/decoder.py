@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from universal_style.networks.bands import in_bands
 from universal_style.networks.convolution import ReflectionConvolution
 from universal_style.networks.pooling import Kept, Pooling
-from universal_style.networks.vgg import block_convolutions, channels_at, convolution, convolutions
+from universal_style.networks.vgg import block_convolutions, convolution, convolutions, halo_of, row_bytes
 
 
 class DecoderBlock(nn.Module):
@@ -31,11 +31,6 @@ class DecoderBlock(nn.Module):
             into, out_of = shapes[name]
             self.add_module(name, ReflectionConvolution(out_of * widening if position == 1 else out_of, into))
 
-    @property
-    def halo(self) -> int:
-        """Rows of relu{level}_1, above and below, that the output of one depends on."""
-        return 1 + len(self.names) // 2
-
     def steps(
         self, features: Float[Tensor, "n c h w"], kept: Kept, pooling: Pooling
     ) -> Iterator[tuple[str, Float[Tensor, "n d g v"]]]:
@@ -53,11 +48,10 @@ class DecoderBlock(nn.Module):
         yield "", features
 
     def forward(self, features: Float[Tensor, "n c h w"], kept: Kept, pooling: Pooling) -> Float[Tensor, "n d g v"]:
-        count, _, height, width = features.shape
-        step = min(2, self.level)
-        fine = count * step * width * channels_at(max(1, self.level - 1)) * features.element_size()
+        height, width = features.shape[2:]
         work = partial(self._through, pooling)
-        (output,) = in_bands(work, [features, *kept], height, self.halo, step * fine)
+        row = row_bytes(self.level, features, width)
+        (output,) = in_bands(work, [features, *kept], height, halo_of(self.level), row)
         return output
 
     def _through(self, pooling: Pooling, features: Tensor, *kept: Tensor) -> tuple[Tensor]:

@@ -48,6 +48,22 @@ def stride_at(level: int) -> int:
     return 1 << (level - 1)
 
 
+def halo_of(level: int) -> int:
+    """Count the cells of relu{level}_1 around one by which its block, or the mirror of that, depends on others."""
+    return 1 + len(block_convolutions(level)) // 2
+
+
+def row_bytes(level: int, features: Float[Tensor, "n c h w"], cells: int) -> int:
+    """Count the bytes of the features before a block's pooling, or after its mirror's, over a row of cells.
+
+    Args:
+        features: of which there are as many, in the same precision.
+        cells: of relu{level}_1 in the row.
+    """
+    side = min(2, level)
+    return len(features) * side * side * cells * channels_at(max(1, level - 1)) * features.element_size()
+
+
 def convolution(block: nn.Module, name: str) -> ReflectionConvolution:
     """Give a block's convolution by the name of its layer."""
     return cast(ReflectionConvolution, block.get_submodule(name))
@@ -67,11 +83,6 @@ class EncoderBlock(nn.Module):
         shapes = convolutions()
         for name in block_convolutions(level):
             self.add_module(name, ReflectionConvolution(*shapes[name]))
-
-    @property
-    def halo(self) -> int:
-        """Rows of relu{level}_1, at its own stride, that a row of it depends on the input under, each way."""
-        return 1 + -(-len(self.before_pooling) // 2)
 
     def steps(
         self, features: Float[Tensor, "n c h w"], pooling: Pooling, kept: list[Kept]
@@ -107,11 +118,9 @@ class EncoderBlock(nn.Module):
     def forward(
         self, features: Float[Tensor, "n c h w"], pooling: Pooling, kept: list[Kept]
     ) -> Float[Tensor, "n d g v"]:
-        count, _, height, width = features.shape
-        fine = count * width * channels_at(max(1, self.level - 1)) * features.element_size()
-        step = min(2, self.level)
+        height, width = (length // min(2, self.level) for length in features.shape[2:])
         work = partial(self._through, pooling)
-        output, *bands = in_bands(work, [features], height // step, self.halo, step * fine)
+        output, *bands = in_bands(work, [features], height, halo_of(self.level), row_bytes(self.level, features, width))
         kept.append(tuple(bands))
         return output
 
