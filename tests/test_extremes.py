@@ -143,6 +143,11 @@ def test_what_has_one_colour_keeps_one(stylizers, method, spread, transform, duc
     assert np.ptp(image.pixels, axis=(0, 1)).max() < spread
 
 
+def test_what_has_one_colour_keeps_one_in_bfloat16(ducks):
+    image, _ = Stylizer("wct", device="cpu", dtype="bfloat16").run(flat(80, 96), ducks, smooth="none", style_size=160)
+    assert np.ptp(image.pixels, axis=(0, 1)).max() < 1 / 255
+
+
 @pytest.mark.parametrize("method", ["wct", "photo-wct", "wct2"])
 @pytest.mark.parametrize("missing", ["global", "nearest", "keep"])
 @pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 2), (2, 5)])

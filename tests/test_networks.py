@@ -19,6 +19,7 @@ from universal_style.networks.checkpoints import (
     read_checkpoint,
     write_checkpoint,
 )
+from universal_style.networks.convolution import ReflectionConvolution
 from universal_style.networks.decoder import Decoder
 from universal_style.networks.pooling import (
     POOLINGS,
@@ -26,6 +27,7 @@ from universal_style.networks.pooling import (
     HaarSumPooling,
     IndexPooling,
     NearestPooling,
+    doubled,
     haar_analysis,
     haar_synthesis,
 )
@@ -88,6 +90,18 @@ def test_a_walk_goes_on_with_what_it_is_sent(encoder):
     assert seen[0][1] > 0
     quiet = encoder.blocks[1](torch.zeros(1, 64, 32, 32), NearestPooling(), [])
     assert seen[1][1] == pytest.approx(float(quiet.abs().max()), rel=1e-4)
+
+
+def test_doubled_features_are_convolved_in_bfloat16_without_a_checkerboard():
+    layer = ReflectionConvolution(48, 24).requires_grad_(False)
+    features = 10 * torch.rand(1, 48, 8, 8).bfloat16()
+    exact = layer(doubled(features.float()))
+    layer.to(torch.bfloat16)
+    found = NearestPooling().up_and_convolve(features, (), layer)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.float(), exact, rtol=0.02, atol=0.05)
+    flat = NearestPooling().up_and_convolve(features[..., :1, :1].expand_as(features), (), layer)
+    assert torch.equal(flat, flat[..., :1, :1].expand_as(flat))
 
 
 def test_haar_synthesis_inverts_analysis():

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from universal_style.networks.convolution import ReflectionConvolution
+from universal_style.networks.convolution import ReflectionConvolution, bias_of
 
 Kept = tuple[Tensor, ...]
 """What going down keeps for coming back up: nothing, where the maxima were, or wavelet bands."""
@@ -200,6 +200,7 @@ class HaarCat5Pooling:
             torch.cat([features, *(band.to(features.dtype) for band in details)], dim=1),
             layer,
             bands.flatten(1, 2),
+            bias_of(layer),
             signs=((1, 1), (1, -1), (-1, 1), (-1, -1)),
         )
         rest = functional.conv2d(layer.bordered(before), layer.weight[:, 4 * channels :])
@@ -242,6 +243,7 @@ def convolved_from_cells(
     features: Float[Tensor, "n c h w"],
     layer: ReflectionConvolution,
     weight: Float[Tensor, "e c 3 3"],
+    bias: Float[Tensor, " e"],
     signs: Sequence[tuple[int, int]] = ((1, 1),),
 ) -> Float[Tensor, "n e g v"]:
     """Convolve the doubled features without doubling them: a transposed convolution with stride 2.
@@ -251,8 +253,9 @@ def convolved_from_cells(
 
     Args:
         features: at the size of the cells.
-        layer: whose bias and precision hold.
+        layer: whose precision holds.
         weight: of the layer, for these features.
+        bias: added to every output.
         signs: for equal shares of the channels, in order, the sign of the upper and of the left half of each cell.
     """
     parts = []
@@ -261,14 +264,25 @@ def convolved_from_cells(
         parts.append(torch.einsum("ky,lx,ecyx->cekl", vertical, horizontal, part))
     kernel = torch.cat(parts).to(layer.weight.dtype).contiguous(memory_format=torch.channels_last)
     cells = functional.pad(layer.taken(features), (1, 1, 1, 1), mode="replicate")
-    return functional.conv_transpose2d(cells, kernel, layer.bias, stride=2, padding=3)
+    return functional.conv_transpose2d(cells, kernel, bias, stride=2, padding=3)
 
 
 def doubled_and_convolved(features: Float[Tensor, "n c h w"], layer: ReflectionConvolution) -> Float[Tensor, "n e g v"]:
-    """Double and convolve: from cells, or for gradients by Winograd's products, whose way back is the quicker one."""
+    """Double and convolve: from cells, or for gradients by Winograd's products, whose way back is the quicker one.
+
+    The four places in a cell have sums of the weights of their own, and in half precision each is rounded on its own:
+    a checkerboard, faint, but all that a flat picture has, for the next level to whiten. So the features' means, which
+    carry most of it, go through the layer by themselves in float32, the same for all places.
+    """
     if torch.is_grad_enabled() and layer.filters_minimally(features):
         return layer.forward(doubled(features))
-    return convolved_from_cells(features, layer, layer.weight)
+    weight, bias = layer.weight, bias_of(layer)
+    if weight.dtype == torch.float32:
+        return convolved_from_cells(features, layer, weight, bias)
+    features = layer.taken(features)
+    mean = features.mean(dim=(0, 2, 3), dtype=torch.float32).to(features.dtype)
+    of_mean = torch.mv(weight.float().sum(dim=(2, 3)), mean.float()) + bias
+    return convolved_from_cells(features - mean[:, None, None], layer, weight, of_mean.to(bias.dtype))
 
 
 def doubled(features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c g v"]:
