@@ -18,7 +18,7 @@ import gradio as gr
 from universal_style.errors import CheckpointError, InputError, UniversalStyleError, memory_ran_out
 from universal_style.images import FORMATS, Image, Source, opened
 from universal_style.names import looked_up
-from universal_style.ranges import LONGEST_SIDE
+from universal_style.ranges import long_side
 from universal_style.report import Progress, Report
 from universal_style.subjects import StyleSource
 from universal_style.web.limits import (
@@ -232,7 +232,7 @@ class Actions:
         """Make a preset of the styles that the page holds."""
         session = self.sessions.begun(request.session_hash)
         files = self._style_files(session, uploads, chosen, presets)
-        path = self._saved(session, files, _long_side(style_size), bar)
+        path = self._saved(session, files, _style_size(style_size), bar)
         return gr.DownloadButton(f"Download {Path(path).name}", value=path, visible=True)
 
     @telling
@@ -248,7 +248,7 @@ class Actions:
         """Make a preset as a program asks."""
         session = self.sessions.begun(request.session_hash)
         files = self._style_files(session, (), gallery, styles)
-        return self._saved(session, files, _long_side(style_size), bar)
+        return self._saved(session, files, _style_size(style_size), bar)
 
     def cancel(self, request: gr.Request) -> None:
         """Stop the work that is done for this visitor; it ends at its next step."""
@@ -279,7 +279,7 @@ class Actions:
     def _picture(self, path: Path) -> Image:
         return Image.of(path) if path in self.shelf.styles.values() else read_picture(path, self.limits)
 
-    def _style(self, path: Path, style_size: int) -> StyleSource:
+    def _style(self, path: Path, style_size: int | None) -> StyleSource:
         """Read what a visitor brought; files of the shelf are read, and remembered, by those who observe them."""
         if path not in self.shelf.styles.values():
             style = read_style(path, self.limits)
@@ -323,7 +323,7 @@ class Actions:
         session.check()
         return picture, result, report
 
-    def _saved(self, session: Session, styles: Sequence[Path], style_size: int, bar: gr.Progress) -> str:
+    def _saved(self, session: Session, styles: Sequence[Path], style_size: int | None, bar: gr.Progress) -> str:
         stem = stem_of(styles)
         given = [self._style(path, style_size) for path in styles]
         style = self.worker.observe(given, stem, style_size, _stoppable(session, bar))
@@ -360,7 +360,7 @@ def _pictures_of(uploads: Sent) -> list[Sent]:
 
 def _order(method: Sent, strength: Sent, keep_colors: Sent, smooth: Sent, style_size: Sent, regions: Sent) -> Order:
     return Order(
-        _word(method), _number(strength), _word(keep_colors), _word(smooth), _long_side(style_size), _whole(regions)
+        _word(method), _number(strength), _word(keep_colors), _word(smooth), _style_size(style_size), _whole(regions)
     )
 
 
@@ -384,13 +384,9 @@ def _whole(sent: Sent) -> int:
     return int(number)
 
 
-def _long_side(sent: Sent) -> int:
-    number = _whole(sent)
-    if not 0 <= number <= LONGEST_SIDE:
-        raise InputError(
-            f"style-size {number:g} is out of range; it is a long side, up to {LONGEST_SIDE}, or 0 for its own"
-        )
-    return number
+def _style_size(sent: Sent) -> int | None:
+    """Read a long side of styles; 0 stands for their own."""
+    return long_side("style-size", _whole(sent) or None)
 
 
 def _shown(picture: Image, path: Path) -> str:

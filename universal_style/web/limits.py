@@ -59,16 +59,16 @@ class Limits:
                 f"this page takes up to {self.megapixels:g}; shrink it first"
             )
 
-    def check_seen(self, width: int, height: int, style_size: int, name: str) -> None:
+    def check_seen(self, width: int, height: int, style_size: int | None, name: str) -> None:
         """Make sure that a style is not too large as it is to be seen, which may be larger than it was brought.
 
         Args:
-            style_size: long side in pixels; 0 enlarges nothing.
+            style_size: long side in pixels; None enlarges nothing.
 
         Raises:
             InputError: it is.
         """
-        if not style_size:
+        if style_size is None:
             return
         height, width = size_at(style_size, height, width)
         if width * height > self.megapixels * 1e6:

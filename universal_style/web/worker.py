@@ -32,14 +32,14 @@ class Order:
         method: a name of the methods table; no file is opened.
         alpha: strength, 0 to 1, for methods that have one.
         smooth: name of the smoothing; empty for the method's own.
-        style_size: long side in pixels at which styles are seen; 0 for their own.
+        style_size: long side in pixels at which styles are seen; None for their own.
     """
 
     method: str = "wct"
     alpha: float = 1.0
     keep_colors: str = "none"
     smooth: str = ""
-    style_size: int = 0
+    style_size: int | None = None
     auto_regions: int = 0
 
     @property
@@ -49,7 +49,7 @@ class Order:
             "alpha": [self.alpha] if has_strength(named(self.method)) else None,
             "keep_colors": self.keep_colors,
             "smooth": self.smooth or None,
-            "style_size": self.style_size or None,
+            "style_size": self.style_size,
             "auto_regions": self.auto_regions,
         }
 
@@ -127,7 +127,7 @@ class Worker(Bench):
             **order.options,
         )
 
-    def observe(self, styles: Sequence[StyleSource], name: str, style_size: int, progress: Progress) -> Style:
+    def observe(self, styles: Sequence[StyleSource], name: str, style_size: int | None, progress: Progress) -> Style:
         """Observe styles together as one.
 
         Raises:
@@ -138,7 +138,7 @@ class Worker(Bench):
         seen = []
         for number, style in enumerate(styles):
             progress("observe the style", number, len(styles))
-            seen.append(self._stylizer("wct").observe(style, style_size=style_size or None))
+            seen.append(self._stylizer("wct").observe(style, style_size=style_size))
         return replace(seen[0].merge(*seen[1:]), name=name)
 
     def _stylizer(self, method: str) -> Stylizer:
