@@ -139,6 +139,11 @@ def test_bad_files_are_refused(cat, tmp_path):
     for name, message in bad_files(tmp_path).items():
         with pytest.raises(CheckpointError, match=message):
             Stylizer(str(tmp_path / name), device="cpu").transfer(cat)
+    save_net(tmp_path / "net.safetensors", TransformNet(), {})
+    with pytest.raises(OptionError, match="does not compute in bfloat16; use --dtype auto or float32"):
+        Stylizer(str(tmp_path / "net.safetensors"), device="cpu", dtype="bfloat16")
+    with pytest.raises(OptionError, match="give no regions with it"):
+        Stylizer(str(tmp_path / "net.safetensors"), device="cpu").run(cat, style_masks=[cat])
     with pytest.raises(CheckpointError, match="holds decoder, needed is a net"):
         Stylizer(str(bundled_folder() / "decoder-nearest-relu1_1.safetensors"), device="cpu")
 
@@ -187,6 +192,23 @@ def test_a_state_of_another_style_or_a_damaged_one_is_refused(trained, photos, t
     output.with_suffix(".state").write_bytes(b"damaged")
     with pytest.raises(CheckpointError, match="is not a readable training state"):
         next(train_feed_forward(plan(photos, output)))
+
+
+def test_a_state_of_other_options_is_refused(trained, photos, tmp_path):
+    output, style = tmp_path / "net.safetensors", tmp_path / "kandinsky-composition-viii-1923.jpg"
+    saved = torch.load(trained[0].with_suffix(".state"), weights_only=True)
+    torch.save(saved, tmp_path / "net.state")
+    with pytest.raises(CheckpointError, match=r"content-weight 0.3, not 1; seed 0, not 7; give the same, --no-resume"):
+        next(train_feed_forward(plan(photos, output, content_weight=1.0, seed=7)))
+    style.write_bytes((PICTURES / "hashiguchi-ducks.jpg").read_bytes())
+    other = FeedForwardPlan.of(style=style, photos=[photos], output=output, **OPTIONS)
+    with pytest.raises(CheckpointError, match=rf"style {style.name} of SHA-256 \w+, not {style.name} of SHA-256"):
+        next(train_feed_forward(other))
+    assert not output.exists()
+    list(train_feed_forward(plan(photos, output, steps=5, measure_every=1)))  # these may change
+    saved.pop("options")  # as states were once
+    torch.save(saved, tmp_path / "net.state")
+    list(train_feed_forward(plan(photos, output)))
 
 
 def test_the_command_line(photos, tmp_path, monkeypatch, command_line, cat):

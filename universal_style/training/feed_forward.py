@@ -17,7 +17,7 @@ from universal_style.drivers.whole import drive
 from universal_style.errors import CheckpointError, OptionError
 from universal_style.folders import pictures_in
 from universal_style.images import Image, check_writable
-from universal_style.networks.checkpoints import bundled_folder, load_encoder
+from universal_style.networks.checkpoints import bundled_folder, load_encoder, sha256
 from universal_style.networks.feed_forward import TransformNet, save_net
 from universal_style.networks.layers import Layers
 from universal_style.networks.pooling import NearestPooling
@@ -187,7 +187,7 @@ def train_feed_forward(plan: FeedForwardPlan) -> Iterator[Report]:
     """Train and write a net, yielding a report after every step and measure.
 
     Raises:
-        CheckpointError: the state to resume from is damaged or of another style.
+        CheckpointError: the state to resume from is damaged, of another style or of other options.
     """
     device, precision = plan.backend.device, plan.backend.dtype
     torch.manual_seed(plan.seed)
@@ -259,8 +259,24 @@ def _save(
         "step": step,
         "curve": list(curve),
         "style": plan.style.name,
+        "options": _options(plan),
     }
     write_state(plan.state, saved)
+
+
+def _options(plan: FeedForwardPlan) -> dict[str, str]:
+    """Say what the weights come from; a training may go on for more steps, or be measured at others."""
+    return {
+        "style": f"{plan.style.name} of SHA-256 {sha256(plan.style)[:12]}",
+        "photos": f"{len(plan.pictures)} pictures",
+        "batch": str(plan.batch),
+        "side": str(plan.side),
+        "style-size": str(plan.style_size or "native"),
+        "content-weight": f"{plan.content_weight:g}",
+        "tv-weight": f"{plan.tv_weight:g}",
+        "learning-rate": f"{plan.learning_rate:g}",
+        "seed": str(plan.seed),
+    }
 
 
 def _load(
@@ -274,8 +290,15 @@ def _load(
         optimizer.load_state_dict(saved["optimizer"])
         restore_scaler(scaler, saved)
         style, step, curve = str(saved["style"]), int(saved["step"]), [dict(point) for point in saved["curve"]]
+        before = dict(saved.get("options", {}))  # states had none once
     if style != plan.style.name:
         raise CheckpointError(f"{plan.state} trains {style}, not {plan.style.name}; choose another output")
+    now = _options(plan)
+    other = [f"{name} {value}, not {now[name]}" for name, value in before.items() if now[name] != value]
+    if other:
+        raise CheckpointError(
+            f"{plan.state} trains with {'; '.join(other)}; give the same, --no-resume or another output"
+        )
     return step, curve
 
 
