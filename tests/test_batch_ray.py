@@ -1,10 +1,14 @@
 import os
 import signal
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 
+from universal_style import cluster as clusters
 from universal_style.batch import PAIRINGS, Bench, Ledger, Local, OnRay, Setting, contents_in, looks_in, planned
 from universal_style.batch.on_ray import OBJECT_STORE_BYTES
 from universal_style.errors import OptionError
@@ -100,6 +104,27 @@ def test_a_job_that_no_worker_survives_fails_alone(jobs, tmp_path):
     assert (outcomes[first].status, outcomes[second].status) == ("failed", "done")
     assert "0.png: its worker died" in outcomes[first].error
     assert not ledger_of(tmp_path / "out").holds(first)
+
+
+TERMINATED = f"""
+import signal
+from universal_style.cli.stops import Stopped, stoppable
+from universal_style.cluster import session
+
+try:
+    with stoppable(), session("", 1, {OBJECT_STORE_BYTES}):
+        signal.raise_signal(signal.SIGTERM)
+except Stopped as error:
+    print(error.code)
+"""
+
+
+def test_sigterm_does_with_a_cluster_what_it_does_without():
+    environment = os.environ | {"PYTHONPATH": str(Path(clusters.__file__).parents[1])}
+    environment.pop("RAY_ADDRESS", None)
+    command = [sys.executable, "-W", "ignore", "-c", TERMINATED]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "143\n"), done.stderr
 
 
 @pytest.mark.parametrize(

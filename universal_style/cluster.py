@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -37,14 +39,16 @@ def session(address: str, cores: int, store: int) -> Iterator[None]:
     if address:
         try:
             _knock(address)
-            ray.init(address, **quiet)
+            with _own_handler():
+                ray.init(address, **quiet)
         except (OSError, RuntimeError, ValueError) as error:
             raise InputError(
                 f"no Ray cluster answers at {address} ({' '.join(str(error).split())}); "
                 "start one with ray start --head, or leave the address out"
             ) from error
     else:
-        ray.init("local", num_cpus=cores, include_dashboard=False, object_store_memory=store, **quiet)
+        with _own_handler():
+            ray.init("local", num_cpus=cores, include_dashboard=False, object_store_memory=store, **quiet)
     try:
         yield
     finally:
@@ -56,6 +60,17 @@ def resources() -> list[dict[str, float]]:
     import ray
 
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+@contextmanager
+def _own_handler() -> Iterator[None]:
+    """Keep what SIGTERM does in this process: Ray puts a handler in its place that exits without a word."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if before is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 def _knock(address: str) -> None:
