@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image as Pillow
 
-from universal_style import cli
+from universal_style import canvas, cli
 from universal_style.atomic import replacing, write_bytes
 from universal_style.errors import OutputError
 from universal_style.images import Image
@@ -83,6 +83,12 @@ def test_a_full_disk_leaves_nothing_and_is_told_of(kind, tmp_path):
         WRITERS[kind](tmp_path / "out")
     assert "\n" not in str(error.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_large_picture_takes_its_room_before_it_is_written(monkeypatch):
+    monkeypatch.setattr(canvas, "MAPPED_PIXELS", 10)
+    with pytest.raises(OutputError, match="has no room for .* MiB .*; make room"), full_disk():
+        canvas.blank(100, 100)
 
 
 def test_a_full_disk_keeps_what_was_there(tmp_path):

@@ -45,6 +45,13 @@ def test_weights_count_columns():
     assert_equal(Moments.of(columns, torch.tensor([1.0, 2.0, 0.0, 3.0])), Moments.of(repeated))
 
 
+@pytest.mark.parametrize("area", [0.6, 0.98, 1.0, 1.02, 1.5, 2.0])
+def test_a_region_of_about_one_cell_has_a_variance_of_the_size_of_its_columns(area):
+    columns = torch.tensor([[0.0, 1.0, 0.0, 1.0]], dtype=torch.float64)
+    variance = float(Moments.of(columns, torch.full((4,), area / 4)).covariance)
+    assert 0.1 < variance <= 0.5
+
+
 @pytest.mark.parametrize("columns", [torch.ones(3, 1), torch.ones(3, 0), torch.full((3, 9), 0.25)])
 def test_too_few_or_equal_columns_have_no_covariance(columns):
     covariance = Moments.of(columns).covariance

@@ -443,6 +443,8 @@ def test_regions_that_no_style_names():
     joined = assign(thirds(), wholes, colours, "nearest", [0.5, 0.5])
     assert joined.weights[2] == joined.weights[1]
     assert joined.regions[2].sources[1].content == 1
+    onto_a_speck = assign(thirds(), wholes[:1], [(0, 0, 255)], "nearest", [1.0])
+    assert onto_a_speck.regions[0].sources[0].content == WHOLE  # a speck's moments say nothing of who joins it
     mixed = assign(thirds(), wholes, [(255, 0, 0)] * 2, "keep", [0.25, 0.5])
     assert mixed.weights[0] == pytest.approx((1 / 3, 2 / 3))
 

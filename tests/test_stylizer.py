@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image as Pillow
 
 import universal_style
-from universal_style.errors import InputError, OptionError
+from universal_style.errors import InputError, OptionError, OutputError
 from universal_style.images import Image
 from universal_style.methods import method_named
 from universal_style.metrics import edge_ssim, psnr
@@ -366,6 +368,29 @@ def test_a_style_is_observed_at_a_size_that_there_is(stylizer, ducks, style_size
 def test_regions_are_found_with_a_seed_of_any_sign(stylizer, cat, ducks):
     one, other = (stylizer.run(cat, ducks, auto_regions=2, levels=[1], seed=seed)[0] for seed in (-1, -1))
     assert np.array_equal(one.pixels, other.pixels)
+
+
+@pytest.mark.parametrize("height", [65, 40])
+def test_regions_are_found_in_their_place(stylizer, ducks, height):
+    content = np.zeros((height, 256, 3), np.uint8)
+    content[: height // 2] = (30, 60, 200)
+    content[height // 2 :] = np.random.default_rng(0).integers(0, 256, (height - height // 2, 256, 1))
+    content[height // 2 :, :, 2] = 0
+    (regions, _) = stylizer._found_regions([Image.of(content), Image.of(ducks)], 2, 0)
+    upper = regions.labels == regions.labels[0, 128]
+    assert abs(float(upper.sum(axis=0).mean()) - height // 2) < 3
+
+
+def test_features_that_are_not_finite_end_a_transfer(stylizer, ducks):
+    style = stylizer.observe(ducks)
+    overflown = {key: replace(moments, scatter=moments.scatter * 1e300) for key, moments in style.moments.items()}
+    with pytest.raises(OutputError, match="not finite"):
+        stylizer.run(ducks, replace(style, moments=overflown), levels=[2, 1])
+
+
+def test_a_style_is_made_of_something(stylizer):
+    with pytest.raises(InputError, match="no style given; give one or more pictures or presets"):
+        stylizer.observe()
 
 
 def test_regions_are_found_without_masks(stylizer, cat, ducks):

@@ -65,6 +65,7 @@ def test_the_reach_grows_with_the_level():
     ("options", "message"),
     [
         ({"height": 0}, "size 0x32 is out of range"),
+        ({"levels": ()}, "no levels given"),
         ({"rounds": 0}, "rounds 0 is out of range"),
         ({"height": 40, "tileable": True}, "size 40x32 cannot tile"),
     ],

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -153,6 +155,18 @@ def test_a_covariance_floor_damps_weak_directions(kind, style):
 def test_cholesky_is_lower_triangular(content, style):
     matrix = Cholesky()(Moments.of(content), style).matrix
     torch.testing.assert_close(matrix, matrix.tril())
+
+
+def test_a_map_is_a_product_of_matrices_off_the_cpu():
+    features = torch.empty(1, 4, 5, 6, device="meta").contiguous(memory_format=torch.channels_last)
+    given = AffineMap.identity(4, "meta")(features)
+    assert given.shape == features.shape
+    assert given.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_cholesky_ends_where_moments_are_not_finite(style):
+    content = replace(style, scatter=torch.full_like(style.scatter, torch.nan))
+    assert Cholesky()(content, style).matrix.isnan().any()
 
 
 def test_the_identity_changes_nothing(content):

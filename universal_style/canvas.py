@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import mmap
+import os
 import shutil
 import tempfile
 import weakref
 from collections.abc import Iterator
+from typing import IO
 
 import torch
 from jaxtyping import Float
@@ -47,11 +49,22 @@ def blank(height: int, width: int, device: torch.device | str = "cpu") -> Float[
             f"which has {free / 2**20:.0f} MiB left; make room, or set TMPDIR to another folder"
         )
     with tempfile.TemporaryFile(dir=folder) as file:
-        file.truncate(size)
+        _reserve(file, size, folder)
         mapping = mmap.mmap(file.fileno(), size)
     pixels = torch.frombuffer(mapping, dtype=torch.float32).view(1, height, width, 3).permute(0, 3, 1, 2)
     _mappings[pixels.untyped_storage().data_ptr()] = mapping
     return pixels
+
+
+def _reserve(file: IO[bytes], size: int, folder: str) -> None:
+    """Make a file as large as it will be; its room on the disk is taken now, for a page that finds none is a crash."""
+    try:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+        else:
+            file.truncate(size)
+    except OSError as error:
+        raise OutputError(f"{folder} has no room for {size / 2**20:.0f} MiB ({error.strerror}); make room") from error
 
 
 def rest(pixels: Tensor) -> None:

@@ -76,8 +76,11 @@ class Moments:
 
     @property
     def covariance(self) -> Float[Tensor, "c c"]:
-        """Scatter over N - 1; zero where fewer than two columns were seen."""
-        return self.scatter / (self.count - 1) if self.count > 1 else torch.zeros_like(self.scatter)
+        """Scatter over N - 1; zero where fewer than two columns were seen.
+
+        Regions count in shares of cells, so N may be a little more than 1: under 2 the scatter stands as it is.
+        """
+        return self.scatter / (self.count - 1).clamp(min=1)
 
     @property
     def second(self) -> Float[Tensor, "c c"]:

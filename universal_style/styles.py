@@ -32,6 +32,9 @@ PRESET_KIND = "universal-style preset"
 PRESET_VERSION = "3"
 SITE = re.compile(r"[\w-]+/(?:relu|pool)([1-5])_[a-z0-9]+", re.ASCII)
 """Key of a site in a preset: a family, a layer or a band, and its level."""
+LARGEST = 1e30
+"""No number of a preset reaches this: a picture's features are some thousands at most, and what is squared of them and
+summed over all its pixels stays far below."""
 STYLE_LONG_SIDE = 1024
 """Styles are observed at their own size, but no larger than this long side in pixels unless asked."""
 
@@ -202,8 +205,8 @@ class Style:
             ):
                 raise InputError(f"{path} does not hold the moments of {site!r}; make it anew")
             count, mean, half = (part.double() for part in parts if part is not None)
-            if not all(torch.isfinite(t).all() for t in (count, mean, half)) or count < 0:
-                raise InputError(f"{path} holds numbers that are not finite; make it anew")
+            if not all((t.abs() < LARGEST).all() for t in (count, mean, half)) or count < 0:
+                raise InputError(f"{path} holds numbers that are not finite, or none of a picture's; make it anew")
             scatter = mean.new_zeros(channels, channels)
             scatter[upper(channels)] = half
             moments[site] = Moments(count, mean, scatter + scatter.triu(1).T)

@@ -28,7 +28,7 @@ from universal_style.request import Request
 from universal_style.smoothing import smoothed
 from universal_style.styles import Style, every_ascent
 from universal_style.subjects import Loaded, StyleSource, Subject, subject_of
-from universal_style.windows import grown
+from universal_style.windows import grown_length
 
 _version = cache(version)  # reading it anew costs a tenth of the time of a small picture
 REGION_LONG_SIDE = 512
@@ -47,7 +47,7 @@ class Stylizer:
         decoders: folder of checkpoints; the bundled ones when left out.
 
     Raises:
-        OptionError: a name is unknown or the device is not there.
+        OptionError: a name is unknown, the device is not there, or the method does not compute in the precision.
         CheckpointError: a checkpoint is missing, damaged or swapped.
     """
 
@@ -56,7 +56,10 @@ class Stylizer:
     ) -> None:
         self.named = method
         self.method = method_named(method)
-        self.backend = backend_named(device, self.method.precision if dtype == "auto" else dtype)
+        self.backend = backend_named(device, self.method.precisions[0] if dtype == "auto" else dtype)
+        if dtype not in ("auto", *self.method.precisions):
+            able = " or ".join(name for name in self.method.precisions if name != "auto")
+            raise OptionError(f"{self.method.name} does not compute in {dtype}; use --dtype auto or {able}")
         self.dtype = dtype
         self.decoders = decoders
         self.loaded = Loaded(self.backend, Path(decoders) if decoders is not None else bundled_folder())
@@ -188,8 +191,10 @@ class Stylizer:
             style_size: long side in pixels; left out, a picture's own size up to `STYLE_LONG_SIDE`.
 
         Raises:
-            InputError: a picture cannot be used, or the size is out of range (`OptionError`).
+            InputError: there is none, a picture cannot be used, or the size is out of range (`OptionError`).
         """
+        if not sources:
+            raise InputError("no style given; give one or more pictures or presets")
         walks = every_ascent(self.loaded.encoder)
         first, *others = [self.loaded.whole(subject_of(source, style_size), walks) for source in sources]
         return first.merge(*others) if others else first
@@ -207,7 +212,8 @@ class Stylizer:
             if subject.picture is None and mask is not None:
                 raise InputError(f"{subject.name} is a preset, which has no regions; give the picture for its mask")
         if not subjects:
-            if content_mask is not None or request.auto_regions or request.semantic_regions:
+            masked = content_mask is not None or any(mask is not None for mask in style_masks)
+            if masked or request.auto_regions or request.semantic_regions:
                 raise OptionError(f"{self.method.name} holds one style for the whole picture; give no regions with it")
             return LabelMap.uniform(picture.height, picture.width), []
         if not (request.auto_regions or request.semantic_regions):
@@ -241,7 +247,8 @@ class Stylizer:
         features = []
         for picture in pictures:
             small = picture.scaled_to(min(REGION_LONG_SIDE, max(picture.height, picture.width)))
-            pixels = grown(small.tensor(self.backend.device), stride_at(coarse))
+            sides = [grown_length(side, stride_at(coarse)) for side in (small.height, small.width)]
+            pixels = functional.interpolate(small.tensor(self.backend.device), sides, mode="bilinear")
             levels = dict(self.loaded.encoder.ascend(pixels, NearestPooling(), coarse))
             blurred = functional.avg_pool2d(pixels, stride_at(fine))
             features.append(stacked([levels[fine][0], levels[coarse][0], blurred[0]], *levels[fine].shape[2:]))

@@ -53,11 +53,13 @@ def synthesise(
         progress: told of each stage.
 
     Raises:
-        OptionError: a size, the number of rounds or the seed is out of range.
+        OptionError: a size, the number of rounds or the seed is out of range, or there are no levels.
     """
     if min(height, width) < 1:
         raise OptionError(f"size {height}x{width} is out of range; both sides are at least 1")
     at_least(1, rounds=rounds)
+    if not levels:
+        raise OptionError("no levels given; give one or more of 1 to 5")
     if tileable and (height % TILE_STRIDE or width % TILE_STRIDE):
         raise OptionError(f"size {height}x{width} cannot tile; both sides are multiples of {TILE_STRIDE}")
     noise = np.random.default_rng(unsigned(whole_seed(seed))).standard_normal((height, width, 3))

@@ -177,7 +177,8 @@ def free_memory(device: torch.device) -> int:
     """Say how many bytes are free on a device: of the graphics card, or of the machine and the group it runs us in."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
-        return int(free)
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # by torch, for its next tensor
+        return int(free) + kept
     free = int(psutil.virtual_memory().available)
     limit = GROUP / "memory.max"
     if limit.is_file() and (text := limit.read_text().strip()).isdigit():

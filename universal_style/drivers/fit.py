@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from universal_style.errors import OutputError
 from universal_style.mixing import Mixing
 from universal_style.moments import Moments, merge_all
 from universal_style.networks.stage import Site
@@ -44,7 +45,11 @@ class StyleFit:
     alphas: Mapping[int, float]
 
     def __call__(self, site: Site, content: Sequence[Moments]) -> list[AffineMap]:
-        """Fit one site: from the moments of each label of the content, give each label's map."""
+        """Fit one site: from the moments of each label of the content, give each label's map.
+
+        Raises:
+            OutputError: a moment is not finite.
+        """
         alpha = self.alphas[site.level]
         identity = AffineMap.identity(content[0].channels, content[0].mean.device)
         known: dict[tuple[tuple[float, int, int], ...], AffineMap] = {}  # regions that fall back share their map
@@ -65,6 +70,8 @@ class StyleFit:
             # a thin region may have vanished from a reduced copy
             unseen = ground == WHOLE or not content[ground].count > 0
             own = merge_all(content) if unseen else content[ground]
+            if not bool(own.scatter.isfinite().all()):
+                raise OutputError(f"features at {site.name} are not finite; try --dtype float32 and report it")
             for weight, style in self.mixing(styles):
                 maps.append(self.transform(own, style))
                 weights.append(weight)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from universal_style.devices import DTYPES
 from universal_style.drivers.bounds import bound_of
 from universal_style.drivers.crew import Crew, Here
 from universal_style.drivers.ray_crew import crew_of
@@ -45,7 +46,7 @@ class ClosedForm:
     arrangement: Arrangement
     transform: Transform
     smoothing: str
-    precision: ClassVar[str] = "auto"
+    precisions: ClassVar[Sequence[str]] = ("auto", *DTYPES)
     holds_style: ClassVar[bool] = False
 
     def recipe(

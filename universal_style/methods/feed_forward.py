@@ -33,7 +33,7 @@ class FeedForward:
 
     path: Path
     smoothing: ClassVar[str] = "none"
-    precision: ClassVar[str] = "float32"
+    precisions: ClassVar[Sequence[str]] = ("float32",)
     holds_style: ClassVar[bool] = True
 
     @classmethod

@@ -140,7 +140,7 @@ class Method(Protocol):
 
     Attributes:
         smoothing: name of the result's, in `SMOOTHINGS`, unless another is asked for.
-        precision: of its networks where the user leaves the choice: auto, or a name of `DTYPES`.
+        precisions: that its networks may have: auto, or names of `DTYPES`; the first where the user leaves the choice.
         holds_style: whether it comes with its style and takes none.
     """
 
@@ -149,7 +149,7 @@ class Method(Protocol):
     @property
     def smoothing(self) -> str: ...
     @property
-    def precision(self) -> str: ...
+    def precisions(self) -> Sequence[str]: ...
     @property
     def holds_style(self) -> bool: ...
 

@@ -43,7 +43,7 @@ class Optimiser:
     photorealism_weight: float
     init: str
     smoothing: str = "none"
-    precision: ClassVar[str] = "float32"
+    precisions: ClassVar[Sequence[str]] = ("float32", "bfloat16")  # gradients vanish in the range of float16
     holds_style: ClassVar[bool] = False
 
     def recipe(

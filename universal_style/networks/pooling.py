@@ -270,14 +270,15 @@ def convolved_from_cells(
 def doubled_and_convolved(features: Float[Tensor, "n c h w"], layer: ReflectionConvolution) -> Float[Tensor, "n e g v"]:
     """Double and convolve: from cells, or for gradients by Winograd's products, whose way back is the quicker one.
 
-    The four places in a cell have sums of the weights of their own, and in half precision each is rounded on its own:
-    a checkerboard, faint, but all that a flat picture has, for the next level to whiten. So the features' means, which
-    carry most of it, go through the layer by themselves in float32, the same for all places.
+    The four places in a cell have sums of the weights of their own, and in half precision, or in TF32 as graphics cards
+    have it, each is rounded on its own: a checkerboard, faint, but all that a flat picture has, for the next level to
+    whiten. So the features' means, which carry most of it, go through the layer by themselves in float32, the same for
+    all places.
     """
     if torch.is_grad_enabled() and layer.filters_minimally(features):
         return layer.forward(doubled(features))
     weight, bias = layer.weight, bias_of(layer)
-    if weight.dtype == torch.float32:
+    if weight.dtype == torch.float32 and weight.device.type == "cpu":
         return convolved_from_cells(features, layer, weight, bias)
     features = layer.taken(features)
     mean = features.mean(dim=(0, 2, 3), dtype=torch.float32).to(features.dtype)

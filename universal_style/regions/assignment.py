@@ -55,8 +55,9 @@ def assign(
     for label in present:
         reason, chosen, ground = "", taken[label], label if pixels[label] > MIN_PIXELS else WHOLE
         if not chosen and missing == "nearest":
-            ground = neighbour(content.labels, label, [other for other in present if taken[other]])
-            chosen, reason = taken[ground], f"no style names it; joins {colour_name(content.colours[ground])}"
+            joined = neighbour(content.labels, label, [other for other in present if taken[other]])
+            ground = joined if pixels[joined] > MIN_PIXELS else WHOLE
+            chosen, reason = taken[joined], f"no style names it; joins {colour_name(content.colours[joined])}"
         elif not chosen:
             reason = "no style names it"
             chosen = [] if missing == "keep" else list(range(len(colours)))
