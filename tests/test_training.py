@@ -237,6 +237,25 @@ def test_a_run_writes_checkpoints_card_and_curves(folder, tmp_path):
     assert read_checkpoint(output, "decoder-nearest-relu2_1").metadata["steps"] == "4"
 
 
+def test_the_card_says_with_which_options_each_leg_was_trained(folder, tmp_path):
+    def course(steps, **options):
+        list(run(plan(folder, tmp_path, levels=[1], steps=[steps], **options)))
+        return [line for line in (tmp_path / "README.md").read_text().splitlines() if " steps " in f" {line[2:]}"]
+
+    first = "1 plain + 0 transformed crops of 32×32, Adam at 0.001, seed 0"
+    second = first.replace("0.001", "0.0005")
+    options = {"plain": 1, "transformed": 0}
+    assert course(2, **options) == [f"- 2 steps after the warm start, {first}"]
+    state = tmp_path / "decoder-nearest-relu1_1.state"
+    saved = torch.load(state, weights_only=True)
+    del saved["legs"]  # as states were once
+    torch.save(saved, state)
+    assert course(2, learning_rate=5e-4, **options) == [f"- 2 steps after the warm start, {first}"]  # no step was made
+    assert course(4, learning_rate=5e-4, **options)[-1] == f"- steps 3 to 4: {second}"
+    legs = [f"- steps 1 to 2: {first}", f"- steps 3 to 4: {second}", f"- steps 5 to 5: {first}"]
+    assert course(5, **options) == ["- 5 steps after the warm start", *legs]
+
+
 def test_training_goes_on_from_a_checkpoint(folder, tmp_path):
     held_out = tmp_path / "held-out"
     held_out.mkdir()

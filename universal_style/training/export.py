@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -113,8 +113,7 @@ def write_card(path: Path, exported: Exported, recipe: Recipe, state: TrainingSt
         f"## {name}",
         "",
         f"- held-out PSNR {exported.stored:.2f} dB as stored ({exported.storage}), {exported.psnr:.2f} dB as trained",
-        f"- {state.step} steps after the warm start, {recipe.plain} plain + {recipe.transformed} transformed crops of "
-        f"{recipe.side}×{recipe.side}, Adam at {recipe.learning_rate:g}, seed {recipe.seed}",
+        *_course(recipe, state),
         *(f"- {key}: {value}" for key, value in facts.items()),
         "- licence: MIT",
         "",
@@ -125,3 +124,21 @@ def write_card(path: Path, exported: Exported, recipe: Recipe, state: TrainingSt
     sections = sorted([*(f"## {section.strip()}\n" for section in kept), "\n".join(lines)])
     with replacing(path) as temporary:
         temporary.write_text("\n".join([(head or HEAD).strip() + "\n", *sections]), encoding="utf-8")
+
+
+def _course(recipe: Recipe, state: TrainingState) -> list[str]:
+    """Say by which options a decoder came about, leg by leg where they changed."""
+    legs = list(state.legs)
+    if not legs or legs[-1]["until"] < state.step:
+        legs.append({"until": state.step, **asdict(recipe)})
+    words = [
+        f"{leg['plain']} plain + {leg['transformed']} transformed crops of {leg['side']}×{leg['side']}, "
+        f"Adam at {leg['learning_rate']:g}, seed {leg['seed']}"
+        for leg in legs
+    ]
+    total = f"- {state.step} steps after the warm start"
+    if len(legs) == 1:
+        return [f"{total}, {words[0]}"]
+    ends = [0, *(leg["until"] for leg in legs)]
+    spans = zip(ends, ends[1:], words, strict=False)
+    return [total, *(f"- steps {start + 1} to {end}: {said}" for start, end, said in spans)]

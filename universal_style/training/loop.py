@@ -37,6 +37,8 @@ RATE_CHANNELS = 64
 Source: Yang and Hu 2021 (maximal update parametrisation), Adam's rate for hidden weights.
 """
 CLIP_NORM = 1.0
+OF_A_LEG = ("plain", "transformed", "side", "learning_rate", "seed")
+"""Of a recipe, what the model card says; a training may go on with others."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,7 @@ class TrainingState:
 
     Attributes:
         scaler: of the loss, for half precision; one that is not enabled in others.
+        legs: the steps that were made with other options, oldest first: `OF_A_LEG`, and "until", the last step.
     """
 
     decoder: Decoder
@@ -115,6 +118,7 @@ class TrainingState:
     scaler: torch.amp.GradScaler
     step: int = 0
     curve: list[tuple[int, float, float]] = field(default_factory=list)
+    legs: list[dict[str, Any]] = field(default_factory=list)
 
     @torch.no_grad()
     def follow(self, keep: float) -> None:
@@ -135,24 +139,30 @@ class TrainingState:
                 "step": self.step,
                 "curve": self.curve,
                 "recipe": asdict(recipe),
+                "legs": self.legs,
             },
         )
 
     def load(self, path: Path, recipe: Recipe) -> None:
-        """Take over a saved state.
+        """Take over a saved state; where its recipe was another, its steps so far become a leg.
 
         Raises:
             CheckpointError: the file is damaged or belongs to another decoder.
         """
         with reading_state(path) as saved:
-            found = saved["recipe"]["level"]
-            if found != recipe.level:
-                raise CheckpointError(f"{path} trains relu{found}_1, not relu{recipe.level}_1; choose another folder")
+            before = saved["recipe"]
+            if before["level"] != recipe.level:
+                raise CheckpointError(
+                    f"{path} trains relu{before['level']}_1, not relu{recipe.level}_1; choose another folder"
+                )
             self.decoder.load_state_dict(saved["decoder"])
             self.average.load_state_dict(saved["average"])
             self.optimizer.load_state_dict(saved["optimizer"])
             restore_scaler(self.scaler, saved)
             self.step, self.curve = int(saved["step"]), [tuple(point) for point in saved["curve"]]
+            self.legs = [dict(leg) for leg in saved.get("legs", [])]  # states had none once
+            if self.step and any(before[name] != getattr(recipe, name) for name in OF_A_LEG):
+                self.legs.append({"until": self.step, **{name: before[name] for name in OF_A_LEG}})
 
 
 @torch.no_grad()
