@@ -193,6 +193,14 @@ def test_wrong_wiring_ends_with_one_line(nodes, network, cat, wires, words):
         call(nodes["UniversalStyleTransfer"], **({"network": network, "content": batch(cat)} | wires))
 
 
+@pytest.mark.parametrize("painted", [{"style_mask": torch.ones(1, 9, 9)}, {"style_regions": torch.ones(1, 9, 9, 3)}])
+def test_an_observed_style_has_no_picture_for_a_mask(nodes, network, cat, ducks, painted):
+    (style,) = call(nodes["UniversalStyleObserve"], network=network, images=batch(ducks))
+    wires = {"network": network, "content": batch(cat), "style": style, "content_mask": torch.ones(1, 9, 9)}
+    with pytest.raises(InputError, match="no picture; connect the style's pictures for them"):
+        call(nodes["UniversalStyleTransfer"], **wires, **painted)
+
+
 def test_an_optimiser_descends_in_comfyuis_inference_mode(nodes, cat, ducks, monkeypatch):
     (gatys,) = call(nodes["UniversalStyleLoadNetwork"], method="gatys", device="cpu")
     (style,) = call(nodes["UniversalStyleObserve"], network=gatys, images=batch(ducks))

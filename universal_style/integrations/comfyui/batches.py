@@ -49,7 +49,7 @@ def regions(
 
     Raises:
         OptionError: both are given.
-        InputError: there are neither one nor as many as pictures.
+        InputError: there are neither one nor as many as pictures, or there is no picture.
     """
     if mask is not None and painted is not None:
         raise OptionError(f"{side} has a mask and a picture of regions; connect one of them")
@@ -57,6 +57,8 @@ def regions(
         painted = (mask >= INSIDE).float()[..., None]  # (b, h, w) -> (b, h, w, 1)
     if painted is None:
         return [None] * count
+    if count == 0:
+        raise InputError(f"the {side} has a mask or regions but no picture; connect the {side}'s pictures for them")
     found: list[Image | None] = list(pictures(painted))
     if len(found) not in (1, count):
         raise InputError(f"{len(found)} masks for {count} pictures of the {side}; connect one, or one for each")
