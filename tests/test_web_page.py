@@ -10,7 +10,7 @@ QUIET = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
-PATIENCE = 30_000
+PATIENCE = 120_000
 """Milliseconds until a step that should have been done long ago counts as failed."""
 TOUCHABLE = 44
 """Height in pixels that a finger needs."""
@@ -167,6 +167,37 @@ def test_painted_regions_are_carried_each_for_itself(visit, files):
     page.click("#run")
     page.wait_for_selector("text=64 × 48 pixels")
     page.wait_for_selector(".note li >> nth=1")  # a line for each region
+
+
+def replace_content(page, files):
+    page.click("#content button[aria-label='Clear']")
+    page.set_input_files("#content input[type=file]", files / "ducks.png")
+
+
+def choose_another_style(page, files):
+    page.click("#shelf button:has(img) >> nth=0")
+
+
+@pytest.mark.parametrize(("change", "size"), [(replace_content, "60 × 40"), (choose_another_style, "64 × 48")])
+def test_a_painting_goes_with_its_picture(visit, files, change, size):
+    page, _ = visit()
+    give(page, files)
+    page.click("#regions button >> nth=0")
+    page.click("#paint")
+    page.wait_for_selector("#editor-0 canvas")
+    page.wait_for_timeout(1000)  # as above
+    stroke(page, 0, (0.35, 0.65))
+    change(page, files)
+    page.wait_for_selector("#editor-0", state="hidden")
+    page.click("#run")
+    page.wait_for_selector(f"text={size} pixels")
+    assert page.locator(".note li").count() == 0
+    page.click("#paint")
+    page.wait_for_selector("#editor-0 canvas")
+    page.wait_for_timeout(1000)
+    stroke(page, 0, (0.35, 0.65))
+    page.click("#run")
+    page.wait_for_selector(".note li >> nth=1")
 
 
 def test_a_phone_has_one_column_and_room_for_fingers(visit, files):
