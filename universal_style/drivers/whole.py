@@ -26,7 +26,7 @@ def carry(stage: Passage, pixels: Float[Tensor, "1 3 h w"], fit: Fit, regions: L
     everything = whole_window(height, width, stage.stride)
 
     def edit(site: Site, features: Tensor) -> Tensor:
-        maps = fit(site, [tally.total for tally in tallies(features, site, regions, everything)])
+        maps = fit(site, moments_of_regions(features, site, regions))
         return send_through(maps, features, site, regions, everything)
 
     return drive(stage.walk(grown(pixels, stage.stride)), edit)[:, :, :height, :width]
