@@ -194,19 +194,26 @@ def test_memory_that_ran_out_is_one_line(run, pictures, monkeypatch):
     def too_large(*asked, **options):
         torch.empty(1 << 60, dtype=torch.uint8)
 
-    def broken(*asked, **options):
-        raise RuntimeError("something else")
-
     for failing, said in ((refused, "CUDA out of memory. Tried"), (too_large, "can't allocate memory")):
         monkeypatch.setattr("universal_style.stylizer.Stylizer.run", failing)
         code, output = run("transfer", "cat.png", "ducks.jpg", "-o", "out.png")
         assert (code, output.err.count("\n")) == (1, 1)
         assert output.err.startswith("universal-style: memory ran out (")
         assert said in output.err
+
+
+@pytest.mark.parametrize(
+    ("error", "said"), [(RuntimeError("something\nelse"), "RuntimeError: something else"), (KeyError(7), "KeyError: 7")]
+)
+def test_what_nobody_foresaw_is_one_line_and_a_traceback_for_who_asks(run, pictures, monkeypatch, error, said):
+    def broken(*asked, **options):
+        raise error
+
     monkeypatch.setattr("universal_style.stylizer.Stylizer.run", broken)
-    monkeypatch.setattr(sys, "argv", ["universal-style", "transfer", "cat.png", "ducks.jpg", "-o", "out.png"])
-    with pytest.raises(RuntimeError, match="something else"):
-        cli.main()
+    code, output = run("transfer", "cat.png", "ducks.jpg", "-o", "out.png")
+    assert (code, output.err) == (1, f"universal-style: {said}; --debug shows more\n")
+    with pytest.raises(type(error)):
+        run("transfer", "cat.png", "ducks.jpg", "-o", "out.png", "--debug")
 
 
 def test_decoders_need_a_folder_that_can_be_written_to(run, pictures, monkeypatch):

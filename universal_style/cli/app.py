@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from typing import Annotated, NoReturn
 
 import typer
@@ -45,12 +46,15 @@ def main() -> NoReturn:
         _fail(error, debug, 2)
     except UniversalStyleError as error:
         _fail(error, debug, 1)
-    except (MemoryError, RuntimeError) as error:
-        if not memory_ran_out(error):
-            raise
-        _fail(UniversalStyleError(f"memory ran out ({error}); use a smaller --size"), debug, 1)
     except Stopped as error:
         _fail(error, debug, error.code)
+    except Exception as error:
+        if memory_ran_out(error):
+            _fail(UniversalStyleError(f"memory ran out ({error}); use a smaller --size"), debug, 1)
+        if debug:
+            raise
+        told = "".join(traceback.format_exception_only(error)).strip()
+        _fail(UniversalStyleError(f"{told}; --debug shows more"), debug, 1)
     sys.exit(0)
 
 
