@@ -169,6 +169,12 @@ def test_wrong_usage_exits_with_two(run, arguments):
     assert "Traceback" not in output.err
 
 
+@pytest.mark.parametrize("size", ["512", "16x", "²x16", "-16x16"])
+def test_a_size_that_is_no_pair_of_numbers_is_told(run, pictures, size):
+    code, output = run("texture", "ducks.jpg", "-o", "out.png", "--size", size)
+    assert (code, output.err) == (2, f"universal-style: size {size!r} is not HxW; write for example 512x768\n")
+
+
 @pytest.mark.parametrize("harm", ["damaged", "swapped"])
 def test_a_harmed_checkpoint_ends_with_one_line(run, pictures, harm):
     folder = pictures / "decoders"

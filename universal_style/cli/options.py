@@ -278,7 +278,7 @@ def numbers(name: str, text: str, kind: Callable[[str], Any]) -> list[Any]:
 def pair_of_sides(text: str) -> tuple[int, int]:
     """Read a size such as 512x768, height first."""
     height, _, width = text.lower().partition("x")
-    if not (height.isdigit() and width.isdigit()):
+    if not (height.isdecimal() and width.isdecimal()):
         raise OptionError(f"size {text!r} is not HxW; write for example 512x768")
     return int(height), int(width)
 
