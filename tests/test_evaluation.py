@@ -117,6 +117,14 @@ def test_what_cannot_be_asked_is_told_before_anything_runs(folder, command_line,
     assert not (folder / "out" / "results").exists()
 
 
+def test_a_file_where_results_belong_is_told(folder, command_line):
+    (folder / "out").mkdir()
+    (folder / "out" / "results").touch()
+    code, output = command_line("evaluate", folder, "-o", folder / "out", "-q", "-m", "wct,levels=1")
+    assert (code, output.err.count("\n")) == (1, 1)
+    assert f"output folder {folder / 'out' / 'results' / 'wct,levels=1'} cannot be made" in output.err
+
+
 def test_a_net_brings_its_style_and_takes_no_masks(folder):
     save_net(folder / "net.safetensors", TransformNet(), {"style": "noise"})
     events = list(evaluate([Contender.of(str(folder / "net.safetensors"))], pairs_in(folder), folder / "out", "cpu"))

@@ -18,7 +18,7 @@ from universal_style.errors import UniversalStyleError
 from universal_style.evaluation.judge import Judge, Score
 from universal_style.evaluation.pairs import Pair, pictures_by_name
 from universal_style.evaluation.summary import Summary, summary_of
-from universal_style.images import Image
+from universal_style.images import Image, make_folder
 from universal_style.stylizer import Stylizer
 
 
@@ -33,6 +33,7 @@ def evaluate(
     Raises:
         OptionError: a contender asks for what there is not.
         CheckpointError: the file of a net cannot be used.
+        OutputError: the folder of the results cannot be made.
         UniversalStyleError: a process was killed from outside.
     """
     for contender in contenders:
@@ -61,7 +62,7 @@ def _results(
                 yield pair, there[pair.name], None, None
         return
     place = output / "results" / contender.slug
-    place.mkdir(parents=True, exist_ok=True)
+    make_folder(place)
     with ProcessPoolExecutor(1, get_context("spawn"), _prepare, (contender, device, dtype)) as pool:
         for pair in pairs:
             path = place / f"{pair.name}.png"
