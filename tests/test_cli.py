@@ -52,6 +52,14 @@ def test_transfer_writes_picture_and_report(run, pictures):
     assert sorted(p.name for p in pictures.iterdir()) == ["cat.png", "ducks.jpg", "out.png", "report.json"]
 
 
+def test_a_path_is_said_as_it_is(run, pictures):
+    output = Path(f"a[/b] [van gogh] :cat: {'long ' * 20}.png")
+    output.parent.mkdir()
+    code, said = run("transfer", "cat.png", "ducks.jpg", "-o", output, "--levels", "1", "--size", "32")
+    assert (code, said.err.count("\n")) == (0, 1)
+    assert said.err.startswith(f"{output}  32×24  ")
+
+
 def test_a_result_too_long_for_its_format_is_told_before_any_work(run, pictures):
     Pillow.new("RGB", (16384, 1)).save("long.png")
     for wrong in (

@@ -87,7 +87,7 @@ def batch(
                 show(so_far.ended, so_far.rate)
                 if outcome.error and outcome.error not in said:  # a bad style fails with every content
                     said.add(outcome.error)
-                    console.print(f"universal-style: {outcome.error}", highlight=False, markup=False, soft_wrap=True)
+                    console.print(f"universal-style: {outcome.error}")
     except Stopped as error:
         error.left = f"{so_far.ended} of {len(jobs)} jobs are done, and the same command goes on from there"
         raise
@@ -98,7 +98,7 @@ def batch(
     counts = so_far.counts()
     if not running.quiet:
         totals = ", ".join(f"{counts[status]} {status}" for status in ("done", "skipped", "failed"))
-        console.print(f"{output}  {totals}  {so_far.seconds:.1f} s, {so_far.rate:.1f} a second", highlight=False)
+        console.print(f"{output}  {totals}  {so_far.seconds:.1f} s, {so_far.rate:.1f} a second")
     if counts["failed"]:
         raise typer.Exit(1)
 

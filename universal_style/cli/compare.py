@@ -57,5 +57,4 @@ def compare(
             end = entry.end
             console.print(
                 f"{entry.name:24} {end.seconds:8.1f} s  style loss {end.style:.4f}  content loss {end.content:.4f}",
-                highlight=False,
             )

@@ -35,4 +35,4 @@ def demo(
         sheet.write(output)
     if not running.quiet:
         seconds = time.perf_counter() - started
-        console.print(f"contact sheet: {output.resolve()}  ({seconds:.0f} s)", highlight=False, soft_wrap=True)
+        console.print(f"contact sheet: {output.resolve()}  ({seconds:.0f} s)")

@@ -54,4 +54,4 @@ def evaluate(
             scores.append(event)
             show(f"{event.contender}  {event.pair}", len(scores), total)
     if not running.quiet:
-        console.print(as_table(summaries), highlight=False, soft_wrap=True)
+        console.print(as_table(summaries))

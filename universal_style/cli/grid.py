@@ -37,4 +37,4 @@ def grid(
         image = interpolation_grid(stylizer, content, styles, steps=steps, progress=show, size=size)
         image.write(output)
     if not running.quiet:
-        console.print(f"{output}  {image.width}×{image.height}", highlight=False)
+        console.print(f"{output}  {image.width}×{image.height}")

@@ -30,5 +30,5 @@ def repeat(
     if quiet:
         return
     for line in differences(told, facts):
-        console.print(line, highlight=False)
-    console.print(f"{output}  {image.width}×{image.height}", highlight=False)
+        console.print(line)
+    console.print(f"{output}  {image.width}×{image.height}")

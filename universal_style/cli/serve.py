@@ -41,5 +41,5 @@ def serve(
         signal.signal(number, lambda *_: end.set())
     with serving(Worker(**running.backend), limits, presets or (), host, port) as server:
         if not running.quiet:
-            console.print(f"{server.address}  (Ctrl+C ends it)", highlight=False)
+            console.print(f"{server.address}  (Ctrl+C ends it)")
         end.wait()

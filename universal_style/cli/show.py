@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 SLOW = 1.0
 """Seconds after which a progress bar appears."""
 
-console = Console(stderr=True)
+console = Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
+"""Says what it is given as it stands: a path may hold brackets and colons, and be longer than a line."""
 
 
 def write_text(path: Path, text: str) -> None:
@@ -34,7 +35,7 @@ def progress(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
     """Show a bar once the work has taken longer than `SLOW` seconds."""
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
     bar = Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal)
     task = bar.add_task("loading", total=None)
     started = time.perf_counter()
@@ -79,7 +80,7 @@ def announcer() -> Witness:
         """Says it, and nothing else."""
 
         def plans(self, step: str, windows: str) -> None:
-            console.print(f"{step} in {windows}", highlight=False)
+            console.print(f"{step} in {windows}")
 
     return Announcer()
 
@@ -101,7 +102,7 @@ def training_bars(quiet: bool) -> Iterator[Callable[[str, Any], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[loss]}"),
@@ -123,7 +124,7 @@ def training_bars(quiet: bool) -> Iterator[Callable[[str, Any], None]]:
         detail = f"{name}  {report.phase} {report.detail}".strip()
         progress.update(tasks[name], completed=report.done, description=detail, **fields)
         if not live and not quiet and report.phase != "train":
-            console.print(detail, f"step {report.done}", *fields.values(), highlight=False)
+            console.print(detail, f"step {report.done}", *fields.values())
 
     with progress:
         yield show

@@ -45,4 +45,4 @@ def style_save(
         assert style is not None  # a folder without pictures is refused
         style.save(output)
     if not running.quiet:
-        console.print(f"{output}  {output.stat().st_size / 2**20:.1f} MiB", highlight=False)
+        console.print(f"{output}  {output.stat().st_size / 2**20:.1f} MiB")

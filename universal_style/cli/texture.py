@@ -49,4 +49,4 @@ def texture(
         )
         image.write(output)
     if not running.quiet:
-        console.print(f"{output}  {image.width}×{image.height}", highlight=False)
+        console.print(f"{output}  {image.width}×{image.height}")

@@ -67,7 +67,7 @@ def train_decoders(
         for event in run(plan):
             show(event.name, event.report)
     if not running.quiet:
-        console.print(f"checkpoints, card and curves: {output}", highlight=False)
+        console.print(f"checkpoints, card and curves: {output}")
 
 
 @dataclass(frozen=True)
@@ -107,4 +107,4 @@ def train_feed_forward(
         for report in train(plan):
             show(output.name, report)
     if not running.quiet:
-        console.print(f"{output}  {output.stat().st_size / 2**20:.1f} MiB", highlight=False)
+        console.print(f"{output}  {output.stat().st_size / 2**20:.1f} MiB")

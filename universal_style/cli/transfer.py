@@ -95,10 +95,10 @@ def transfer(
     if running.quiet:
         return
     for line in facts.notes:
-        console.print(line, highlight=False)
-    console.print(f"{output}  {image.width}×{image.height}  {sum(facts.seconds.values()):.1f} s", highlight=False)
+        console.print(line)
+    console.print(f"{output}  {image.width}×{image.height}  {sum(facts.seconds.values()):.1f} s")
     if explain is not None:
-        console.print(f"{explain / 'index.html'}", highlight=False)
+        console.print(f"{explain / 'index.html'}")
     if lut is not None:
         error = f"mean error {fitted.mean_error:.1f} of 255, under {fitted.high_error:.1f} for 95 % of the pixels"
-        console.print(f"{lut}  {error}", highlight=False)
+        console.print(f"{lut}  {error}")

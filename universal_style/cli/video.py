@@ -66,11 +66,10 @@ def video(
     if running.quiet:
         return
     for note in facts.notes:
-        console.print(note, highlight=False)
+        console.print(note)
     height, width = facts.transfer.size
     cuts = f", cuts at {', '.join(map(str, facts.cuts))}" if facts.cuts else ""
     gone_on = f", went on after {facts.resumed}" if facts.resumed else ""
     console.print(
         f"{output}  {width}×{height}  {facts.frames} frames{cuts}{gone_on}  {facts.seconds:.1f} s  {facts.rate:.2f}/s",
-        highlight=False,
     )
