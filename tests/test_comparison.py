@@ -68,13 +68,31 @@ def test_a_folder_of_results_is_refused(pair, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("late", "said"), [("photowct", "method 'photowct' is unknown"), ("wct,alpha=2", "alpha 2 is out of range")]
+    ("late", "said"),
+    [
+        ("photowct", "method 'photowct' is unknown"),
+        ("wct,alpha=2", "alpha 2 is out of range"),
+        ("wct,size=64", "wct,size=64 has a size of its own, and all are judged at one; give --size instead"),
+    ],
 )
 def test_a_late_mistake_is_told_before_anything_runs(pair, late, said):
     begun = []
     with pytest.raises(OptionError, match=said):
         list(compare(pair, [Contender.of(text) for text in ("wct,levels=1", late)], "cpu", progress=begun.append))
     assert not begun
+
+
+def test_regions_are_not_found_where_there_are_masks(cat, ducks, tmp_path):
+    save_net(tmp_path / "net.safetensors", TransformNet(), {"style": "noise"})
+    mask = Pillow.new("RGB", cat.size, "black")
+    masked = {"content_mask": mask, "style_masks": [mask]}
+    for text in ("wct,auto-regions=3", "wct,semantic-regions=yes"):
+        with pytest.raises(OptionError, match=f"{text} finds regions where there are masks; add masks=no"):
+            Contender.of(text).check("cpu", "float32", **masked)
+        Contender.of(f"{text},masks=no").check("cpu", "float32", **masked)
+        Contender.of(text).check("cpu", "float32", content_mask=None, style_masks=[None])
+    with pytest.raises(OptionError, match="holds one style for the whole picture"):
+        Contender.of(f"{tmp_path / 'net.safetensors'},auto-regions=3").check("cpu", "float32")
 
 
 def test_a_net_is_compared_without_masks(cat, ducks, tmp_path):

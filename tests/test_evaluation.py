@@ -107,6 +107,7 @@ def test_options_are_read_as_what_they_are():
         (["-m", "wct", "--dtype", "float16", "--device", "cpu"], "float16 is too slow and too narrow on a CPU"),
         (["-m", "wct,levels=1", "-m", "gatys,levels=1"], "method gatys has no option levels"),
         (["-m", "wct,levels=1", "-m", "wct,alpha=2"], "alpha 2 is out of range"),
+        (["-m", "wct,levels=1", "-m", "wct,auto-regions=3"], "wct,auto-regions=3 finds regions where there are masks"),
         (["-m", "wct,decoders=nowhere"], "decoders nowhere in wct,decoders=nowhere is not a folder"),
     ],
 )

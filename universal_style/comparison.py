@@ -107,6 +107,8 @@ def compare(
     for contender in contenders:
         if contender.results is not None:
             raise OptionError(f"{contender.name} is a folder; compare makes its results itself, evaluate reads folders")
+        if "size" in contender.options:
+            raise OptionError(f"{contender.name} has a size of its own, and all are judged at one; give --size instead")
         contender.check(device, dtype, **pair.options)
     judge = GramJudge(pair, device)
     for number, contender in enumerate(contenders):

@@ -81,7 +81,7 @@ class Contender:
         Args:
             device: auto, cpu, cuda or mps.
             dtype: auto, float32, bfloat16 or float16.
-            **shared: options of `Stylizer.run` that all contenders share.
+            **shared: options of `Stylizer.run` that all contenders share, masks among them.
 
         Raises:
             OptionError: the method, an option or the device is not there, or a value is out of range.
@@ -93,7 +93,14 @@ class Contender:
             raise OptionError(f"decoders {self.decoders} in {self.name} is not a folder; give one of checkpoints")
         method = self.stylizer(device, dtype).method
         kept = {name: value for name, value in shared.items() if name not in MASKS}
-        Request.of(method, styles=0 if method.holds_style else 1, **kept | dict(self.options))
+        request = Request.of(method, styles=0 if method.holds_style else 1, **kept | dict(self.options))
+        if not (request.auto_regions or request.semantic_regions):
+            return
+        if method.holds_style:
+            raise OptionError(f"{self.name} holds one style for the whole picture; find no regions with it")
+        masks = (shared.get("content_mask"), *shared.get("style_masks", ()))
+        if self.masks and any(mask is not None for mask in masks):
+            raise OptionError(f"{self.name} finds regions where there are masks; add masks=no, or find none")
 
     def stylizer(self, device: str, dtype: str) -> Stylizer:
         """Make what carries pictures by its method."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from universal_style.errors import InputError
 from universal_style.folders import SUFFIXES
@@ -20,6 +21,11 @@ class Pair:
     style: Path
     content_mask: Path | None
     style_mask: Path | None
+
+    @property
+    def masks(self) -> dict[str, Any]:
+        """Give the masks as options of `Stylizer.run`."""
+        return {"content_mask": self.content_mask, "style_masks": [self.style_mask]}
 
 
 def pairs_in(folder: Path) -> list[Pair]:

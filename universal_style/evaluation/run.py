@@ -10,7 +10,6 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from threading import Thread
-from typing import Any
 
 from universal_style.contenders import Contender
 from universal_style.devices import keep_freed_memory, peak_memory
@@ -36,8 +35,9 @@ def evaluate(
         OutputError: the folder of the results cannot be made.
         UniversalStyleError: a process was killed from outside.
     """
+    masks = next((pair.masks for pair in pairs if pair.content_mask is not None), {})
     for contender in contenders:
-        contender.check(device, dtype)
+        contender.check(device, dtype, **masks)
     judge = Judge()
     for contender in contenders:
         scores: list[Score] = []
@@ -96,9 +96,8 @@ def _leave_with_parent() -> None:
 
 def _transfer(contender: Contender, pair: Pair, path: Path) -> tuple[float, int]:
     (stylizer,) = _STYLIZER
-    masks: dict[str, Any] = {"content_mask": pair.content_mask, "style_masks": [pair.style_mask]}
     started = time.perf_counter()
-    result, _ = contender.run(stylizer, pair.content, pair.style, **masks)
+    result, _ = contender.run(stylizer, pair.content, pair.style, **pair.masks)
     seconds = time.perf_counter() - started
     result.write(path)
     peaks = peak_memory(stylizer.backend.device)
