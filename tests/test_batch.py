@@ -286,8 +286,13 @@ BAD = {
     "threads": (["contents", "ducks.jpg", "-o", "out", "--threads", "0"], 2, "threads 0 is out of range"),
     "checkpoints": (["contents", "ducks.jpg", "-o", "out", "--decoders", "void"], 1, "decoder-nearest-relu1_1"),
     "a file in the way": (["contents", "ducks.jpg", "-o", "ducks.jpg"], 1, "ducks.jpg cannot be made"),
+    "workers": (["contents", "ducks.jpg", "-o", "out", "--workers", "-3"], 2, "workers given for an engine of one"),
+    "a cluster": (
+        ["contents", "ducks.jpg", "-o", "out", "--address", "a:1", "--gpu-share", "1"], 2, "address, gpu-share given",
+    ),
+    "too few": (["contents", "ducks.jpg", "-o", "out", "--engine", "ray", "--workers", "-3"], 2, "workers -3 is out"),
     "summary": (["contents", "ducks.jpg", "-o", "out", "--json", "no/s.json"], 1, "output folder no does not exist"),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("case", BAD)
@@ -310,6 +315,8 @@ def test_a_net_brings_its_style(run, folders):
     assert {job["style"] for job in summary["jobs"]} == {"waves"}
     code, error, _ = run("contents", "ducks.jpg", "-o", "out", common=plain)
     assert (code, "holds its own style" in error) == (2, True)
+    code, error, _ = run("contents", "-o", "out", "--pairs", "zip", common=plain)
+    assert (code, "pairs zip wants a style for each content" in error) == (2, True)
     torch.manual_seed(1)
     save_net(folders / "waves.safetensors", TransformNet(), {})
     assert run("contents", "-o", "out", "-q", common=plain)[2]["done"] == 3

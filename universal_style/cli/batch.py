@@ -12,6 +12,7 @@ from universal_style.cli.names import EngineName, FormatName, PairsName
 from universal_style.cli.options import Descending, Running, Styling, grouped
 from universal_style.cli.show import console, counting_bar, extra, write_text
 from universal_style.cli.stops import Stopped
+from universal_style.errors import OptionError
 
 if TYPE_CHECKING:
     from universal_style.batch import Engine, Ledger, Setting
@@ -45,38 +46,42 @@ def batch(
         EngineName, typer.Option(help="One process, or many workers.", rich_help_panel=RAY)
     ] = EngineName.LOCAL,
     address: Annotated[
-        str, typer.Option(help="Of a Ray cluster.", show_default="one of its own", rich_help_panel=RAY)
-    ] = "",
-    workers: Annotated[int, typer.Option(help="How many.", show_default="as many as fit", rich_help_panel=RAY)] = 0,
+        str | None, typer.Option(help="Of a Ray cluster.", show_default="one of its own", rich_help_panel=RAY)
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="How many.", show_default="as many as fit", rich_help_panel=RAY)
+    ] = None,
     gpu_share: Annotated[
-        float, typer.Option(help="Of a GPU for each worker, where there are GPUs.", rich_help_panel=RAY)
-    ] = 0.5,
+        float | None,
+        typer.Option(help="Of a GPU for each worker, where there are GPUs.", show_default="0.5", rich_help_panel=RAY),
+    ] = None,
     descending: Descending,
 ) -> None:
     """Give many pictures many styles; what is finished is skipped, so a batch that was stopped goes on."""
     from universal_style.batch import PAIRINGS, Ledger, Summary, contents_in, looks_in, outcomes, planned
     from universal_style.batch.jobs import held_look
-    from universal_style.errors import OptionError
     from universal_style.images import check_writable, make_folder
     from universal_style.methods import method_named
     from universal_style.request import Request
 
     options = styling.options | descending.options
     given = styles or []
+    sharing = _sharing(engine, address=address, workers=workers, gpu_share=gpu_share)
     method = method_named(styling.method)
     Request.of(method, styles=min(1, len(given)), **options)
     if styling.style_regions is not None:
         raise OptionError("style-regions name regions of a content's mask, which a batch does not have; use transfer")
+    if method.holds_style and pairs is PairsName.ZIP:
+        raise OptionError(f"pairs zip wants a style for each content, and {method.name} holds its own; leave it out")
     found = contents_in(contents, output)
     looks = [held_look(styling.method)] if method.holds_style else looks_in(given, output)
-    pairing = PAIRINGS["product" if method.holds_style else pairs.value]
-    jobs = planned(contents, found, looks, output, pairing, f".{file_format}" if file_format else "")
+    jobs = planned(contents, found, looks, output, PAIRINGS[pairs.value], f".{file_format}" if file_format else "")
     make_folder(output)
     if summary is not None:
         check_writable(summary)
     setting = _setting(styling, running, options, threads)
     ledger = Ledger(output, setting.digest())
-    doing = _engine(engine, setting, ledger, address, workers, gpu_share)
+    doing = _engine(engine, setting, ledger, sharing)
     so_far, said = Summary(jobs), set[str]()
     try:
         with ledger.opened(), counting_bar(running.quiet, len(jobs)) as show:
@@ -122,13 +127,20 @@ def _setting(styling: Styling, running: Running, options: dict[str, Any], thread
     )
 
 
-def _engine(
-    engine: EngineName, setting: Setting, ledger: Ledger, address: str, workers: int, gpu_share: float
-) -> Engine:
+def _sharing(engine: EngineName, **options: Any) -> dict[str, Any]:
+    """Give the options of workers that were given, which one process has no use for."""
+    given = {name: value for name, value in options.items() if value is not None}
+    if given and engine is EngineName.LOCAL:
+        names = ", ".join(name.replace("_", "-") for name in given)
+        raise OptionError(f"{names} given for an engine of one process; add --engine ray, or leave it out")
+    return given
+
+
+def _engine(engine: EngineName, setting: Setting, ledger: Ledger, sharing: dict[str, Any]) -> Engine:
     from universal_style.batch import Bench, Local, OnRay
 
     if engine is EngineName.LOCAL:
         return Local(Bench(setting, ledger))
     with extra("distributed"):
         import ray  # noqa: F401 (asked for before anything is read)
-    return OnRay(setting, ledger, address, workers, gpu_share)
+    return OnRay(setting, ledger, **sharing)
