@@ -191,6 +191,14 @@ def test_a_killed_process_is_told_of(folder):
         killer.join()
 
 
+def test_a_folder_without_a_result_of_the_pairs_is_told_before_anything_runs(folder, command_line):
+    (folder / "ready" / "1.png").rename(folder / "ready" / "one.png")
+    code, output = command_line("evaluate", folder, "-o", folder / "out", "-q", "-m", "wct", "-m", f"b={folder}/ready")
+    assert (code, output.err.count("\n")) == (1, 1)
+    assert "ready holds no result of the pairs; give a folder with results named like their pairs" in output.err
+    assert not (folder / "out" / "results").exists()
+
+
 def test_results_of_another_shape_are_refused(folder):
     Pillow.new("RGB", (50, 50)).save(folder / "ready" / "1.png")
     with pytest.raises(InputError, match="results need the shape of their content"):

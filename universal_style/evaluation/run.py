@@ -13,7 +13,7 @@ from threading import Thread
 
 from universal_style.contenders import Contender
 from universal_style.devices import keep_freed_memory, peak_memory
-from universal_style.errors import UniversalStyleError
+from universal_style.errors import InputError, UniversalStyleError
 from universal_style.evaluation.judge import Judge, Score
 from universal_style.evaluation.pairs import Pair, pictures_by_name
 from universal_style.evaluation.summary import Summary, summary_of
@@ -32,12 +32,17 @@ def evaluate(
     Raises:
         OptionError: a contender asks for what there is not.
         CheckpointError: the file of a net cannot be used.
+        InputError: a folder of results holds none of the pairs.
         OutputError: the folder of the results cannot be made.
         UniversalStyleError: a process was killed from outside.
     """
     masks = next((pair.masks for pair in pairs if pair.content_mask is not None), {})
     for contender in contenders:
         contender.check(device, dtype, **masks)
+        if contender.results is not None and not _ready(contender.results, pairs):
+            raise InputError(
+                f"{contender.results} holds no result of the pairs; give a folder with results named like their pairs"
+            )
     judge = Judge()
     for contender in contenders:
         scores: list[Score] = []
@@ -56,10 +61,8 @@ def _results(
     contender: Contender, pairs: Sequence[Pair], output: Path, device: str, dtype: str
 ) -> Iterator[tuple[Pair, Path, float | None, int | None]]:
     if contender.results is not None:
-        there = pictures_by_name(contender.results)
-        for pair in pairs:
-            if pair.name in there:
-                yield pair, there[pair.name], None, None
+        for pair, path in _ready(contender.results, pairs):
+            yield pair, path, None, None
         return
     place = output / "results" / contender.slug
     make_folder(place)
@@ -74,6 +77,11 @@ def _results(
                     "runs out; give smaller pictures"
                 ) from error
             yield pair, path, seconds, peak
+
+
+def _ready(folder: Path, pairs: Sequence[Pair]) -> list[tuple[Pair, Path]]:
+    there = pictures_by_name(folder)
+    return [(pair, there[pair.name]) for pair in pairs if pair.name in there]
 
 
 _STYLIZER: list[Stylizer] = []
