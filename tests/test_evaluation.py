@@ -1,14 +1,21 @@
 import contextlib
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
 import threading
+import time
 from inspect import signature
+from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
 from PIL import Image as Pillow
 
+from universal_style import cli
 from universal_style.contenders import OPTION_KINDS, Contender
 from universal_style.errors import InputError, OptionError, UniversalStyleError
 from universal_style.evaluation import (
@@ -189,6 +196,29 @@ def test_a_killed_process_is_told_of(folder):
     finally:
         done.set()
         killer.join()
+
+
+def test_an_interruption_is_for_the_parent_to_tell(folder):
+    events = evaluate([Contender.of("wct,levels=1")], pairs_in(folder), folder / "out", "cpu", "float32")
+    next(events)
+    (worker,) = (c for c in psutil.Process().children() if any("spawn_main" in word for word in c.cmdline()))
+    worker.send_signal(signal.SIGINT)
+    assert [event.pair for event in events if isinstance(event, Score)] == ["2"]
+
+
+def test_a_signal_ends_the_process_of_a_method_too(folder):
+    asked = ["-m", "gatys,scales=1,iterations=1000000,preview=look.png,preview-every=1", "--device", "cpu"]
+    command = [sys.executable, "-c", "from universal_style.cli import main; main()", "evaluate", ".", "-o", "out"]
+    environment = os.environ | {"PYTHONPATH": str(Path(cli.__file__).parents[2])}
+    with subprocess.Popen(
+        [*command, *asked], cwd=folder, env=environment, stderr=subprocess.PIPE, text=True
+    ) as process:
+        while process.poll() is None and not (folder / "look.png").exists():
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        told = process.communicate(timeout=60)[1]
+    assert (process.returncode, told) == (143, "universal-style: terminated; every file that is there is whole\n")
+    assert not list(folder.rglob("*.partial"))
 
 
 def test_a_folder_without_a_result_of_the_pairs_is_told_before_anything_runs(folder, command_line):

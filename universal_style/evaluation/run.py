@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from threading import Thread
+from types import FrameType
 
 from universal_style.contenders import Contender
 from universal_style.devices import keep_freed_memory, peak_memory
@@ -67,6 +71,7 @@ def _results(
     place = output / "results" / contender.slug
     make_folder(place)
     with ProcessPoolExecutor(1, get_context("spawn"), _prepare, (contender, device, dtype)) as pool:
+        worker = pool.submit(os.getpid)
         for pair in pairs:
             path = place / f"{pair.name}.png"
             try:
@@ -76,6 +81,11 @@ def _results(
                     f"the process that carried {pair.name} by {contender.name} was killed, as systems do whose memory "
                     "runs out; give smaller pictures"
                 ) from error
+            except BaseException:
+                if worker.done() and worker.exception() is None:
+                    with suppress(OSError):  # it may have gone by itself
+                        os.kill(worker.result(), signal.SIGTERM)
+                raise
             yield pair, path, seconds, peak
 
 
@@ -89,9 +99,16 @@ _STYLIZER: list[Stylizer] = []
 
 
 def _prepare(contender: Contender, device: str, dtype: str) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all, and the parent ends this process
+    signal.signal(signal.SIGTERM, _leave)
     Thread(target=_leave_with_parent, daemon=True).start()
     keep_freed_memory()
     _STYLIZER.append(contender.stylizer(device, dtype))
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    """Leave what is being done, as an error would, so that nothing is left half-written."""
+    sys.exit(128 + number)
 
 
 def _leave_with_parent() -> None:
