@@ -316,6 +316,22 @@ run.restyle(stylizer, clip_named(clip), [style], target_named(output), told=told
     assert sorted(file.name for file in tmp_path.iterdir()) == ["killed.mp4", "whole.mp4"]
 
 
+def test_two_runs_of_one_output_do_not_mix(stylizer, film, style, tmp_path):
+    output, said = tmp_path / "out.mp4", []
+
+    def again(done, total, rate):
+        if done == 2:
+            with pytest.raises(
+                OutputError, match=r"another run writes .*out.mp4; let it end, or choose another"
+            ) as told:
+                run(stylizer, film, style, output, steady=2.0)
+            said.append(told.value)
+
+    report = restyle(stylizer, clip_named(film), [style], target_named(output), told=again, levels=[1])
+    assert (len(said), report.frames, report.resumed) == (1, FRAMES, 0)
+    assert [file.name for file in tmp_path.iterdir()] == ["out.mp4"]
+
+
 def test_another_order_begins_anew(stylizer, film, style, tmp_path, monkeypatch):
     monkeypatch.setattr("universal_style.video.run.SEGMENT_FRAMES", 5)
     monkeypatch.setattr(unfinished, "SEGMENT_FRAMES", 5)

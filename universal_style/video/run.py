@@ -15,6 +15,7 @@ import av
 
 from universal_style.drivers.steady import Steady
 from universal_style.errors import InputError, OptionError, OutputError
+from universal_style.keep_colors import recoloured
 from universal_style.methods import Carried, Carrier, Lasting, Task
 from universal_style.moments import Moments
 from universal_style.report import Report
@@ -66,7 +67,7 @@ class Look:
         carried = carrier.carry(given, self.task.regions, self.task.steps)
         self.task.steps.begin("smooth")
         coloured = image.tensor(self.task.pixels.device)
-        pixels = self.request.keep_colors.after(smoothed(self.request.smoothing, carried, coloured), coloured)
+        pixels = recoloured(self.request.keep_colors, smoothed(self.request.smoothing, carried, coloured), coloured)
         self.task.steps.begin("frames in and out")
         cuts = (*done.cuts, frame.number) if is_cut else done.cuts
         return replace(frame, image=image.with_pixels(pixels)), Progress(frame.number, cuts, frame.at, seen, scene)
@@ -128,7 +129,7 @@ def restyle(
 
     Raises:
         InputError: the clip or a style cannot be used, or an option is out of range (`OptionError`).
-        OutputError: the result cannot be written; what was done is kept and gone on from.
+        OutputError: the result cannot be written, and what was done is kept and gone on from; or another run writes it.
     """
     recipe = lasting(Request.of(stylizer.method, styles=len(styles), **options), steady)
     notes = target.check(clip)
@@ -151,28 +152,28 @@ def restyle(
         "checkpoints": report.checkpoints,
         "versions": {**report.versions, "av": av.__version__},
     }
-    work = Unfinished.beside(target.path, order)
-    resumed = work.progress(stylizer.loaded.home)
-    clock = Clock(resumed, clip.timing.frames, told)
-    try:
-        done = resumed
-        rest = islice(chain([first], frames), done.frames, None)
-        for opening in rest:
-            with target.segment(clip, size, work.segment(done.frames)) as write:
-                for frame in chain([opening], islice(rest, SEGMENT_FRAMES - 1)):
-                    carried, done = look.carry(frame, done)
-                    write(carried)
-                    clock.tell(done)
-            work.save(done)
-        target.join(clip, size, work.segments(done))
-    except InputError:
+    with Unfinished.beside(target.path, order) as work:
+        resumed = work.progress(stylizer.loaded.home)
+        clock = Clock(resumed, clip.timing.frames, told)
+        try:
+            done = resumed
+            rest = islice(chain([first], frames), done.frames, None)
+            for opening in rest:
+                with target.segment(clip, size, work.segment(done.frames)) as write:
+                    for frame in chain([opening], islice(rest, SEGMENT_FRAMES - 1)):
+                        carried, done = look.carry(frame, done)
+                        write(carried)
+                        clock.tell(done)
+                work.save(done)
+            target.join(clip, size, work.segments(done))
+        except InputError:
+            work.remove()
+            raise
+        except (OSError, av.FFmpegError) as error:
+            raise OutputError(
+                f"{target.path} cannot be written ({error.strerror or error}); make room, and the same command goes on"
+            ) from error
         work.remove()
-        raise
-    except (OSError, av.FFmpegError) as error:
-        raise OutputError(
-            f"{target.path} cannot be written ({error.strerror or error}); make room, and the same command goes on"
-        ) from error
-    work.remove()
     task.steps.end()
     return VideoReport(
         clip=str(clip.path),

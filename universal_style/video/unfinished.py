@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from torch import Tensor
 from universal_style.atomic import write_bytes
 from universal_style.drivers.steady import Memory
 from universal_style.errors import OutputError
+from universal_style.locks import claim
 from universal_style.moments import Moments
 from universal_style.video.clips import Frame
 from universal_style.video.cuts import Scene
@@ -61,27 +64,59 @@ class Unfinished:
     folder: Path
 
     @classmethod
-    def beside(cls, output: Path, order: Mapping[str, Any]) -> Unfinished:
-        """Take up an unfinished work, or begin one if there is none of the same order.
+    @contextmanager
+    def beside(cls, output: Path, order: Mapping[str, Any]) -> Iterator[Unfinished]:
+        """Take up an unfinished work, or begin one if there is none of the same order; keep other runs out of it.
 
         Args:
             output: the folder is hidden beside it.
             order: everything that the result depends on.
 
         Raises:
-            OutputError: the folder cannot be made.
+            OutputError: the folder cannot be made, or another run works in it.
         """
         work = cls(output.absolute().with_name(f".{output.name}.unfinished"))
         digest = hashlib.sha256(json.dumps(order, sort_keys=True, default=str).encode()).hexdigest()
+        with work._locked(output):
+            work._begin(digest)
+            yield work
+        if sys.platform == "win32" and not work._digest.exists():
+            work.remove()  # there, a file that is open, such as the lock was, stays
+
+    @contextmanager
+    def _locked(self, output: Path) -> Iterator[None]:
         try:
-            if work._digest.is_file() and work._digest.read_text() == digest:
-                return work
-            work.remove()
-            work.folder.mkdir()
-            work._digest.write_text(digest)
+            self.folder.mkdir(exist_ok=True)
+            lock = self._lock.open("w")
         except OSError as error:
-            raise OutputError(f"{work.folder} cannot be made ({error.strerror}); choose another place") from error
-        return work
+            raise self._refusal(error) from error
+        with lock:
+            try:
+                claim(lock)
+            except BlockingIOError as error:
+                raise OutputError(f"another run writes {output}; let it end, or choose another output") from error
+            yield
+
+    def _begin(self, digest: str) -> None:
+        """Empty the folder, but for the lock, if what it holds is of another order."""
+        try:
+            if self._digest.is_file() and self._digest.read_text() == digest:
+                return
+            for entry in self.folder.iterdir():
+                if entry.is_dir():
+                    shutil.rmtree(entry)
+                elif entry != self._lock:
+                    entry.unlink()
+            self._digest.write_text(digest)
+        except OSError as error:
+            raise self._refusal(error) from error
+
+    def _refusal(self, error: OSError) -> OutputError:
+        return OutputError(f"{self.folder} cannot be made ({error.strerror}); choose another place")
+
+    @property
+    def _lock(self) -> Path:
+        return self.folder / "lock"
 
     @property
     def _digest(self) -> Path:
