@@ -1,4 +1,5 @@
 import math
+import multiprocessing
 from dataclasses import fields
 from inspect import signature
 
@@ -384,6 +385,18 @@ def test_decoders_are_not_trained_on_a_device_without_float64(folder, tmp_path, 
 def test_the_command_line_has_the_usual_values_of_the_trainers(options, takers):
     usual = {name: p.default for taker in takers for name, p in signature(taker).parameters.items()}
     assert {field.name: field.default for field in fields(options)}.items() <= usual.items()
+
+
+def test_the_warm_start_leaves_no_process_behind(encoder, folder, held_out, tmp_path):
+    recipe = Recipe(level=1, edited=(1,), steps=0, plain=1, transformed=0, side=32)
+    paths, before = pictures_in(folder), set(multiprocessing.active_children())
+    events = train_decoder(
+        encoder, NearestPooling(), recipe, paths, paths, held_out, tmp_path / "relu1_1.state",
+        device=CPU, precision=torch.float32, workers=1,
+    )  # fmt: skip
+    reports = (event for event in events if isinstance(event, Report))
+    working = {report.phase: set(multiprocessing.active_children()) - before for report in reports}
+    assert (len(working["warm start"]), len(working["measure"])) == (1, 0)
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -227,11 +227,12 @@ def train_decoder(
         state.load(state_path, recipe)
     else:
         batches = Batches(pictures, styles, WARM_START_SIDE, WARM_START_BATCH, 0, recipe.seed + 1)
-        source = (as_pixels(batch.plain, device) for batch in stream(batches, 0, 1_000_000, workers))
-        unfitted = decoder.load_shallow(start or {})
-        for name in regression_warm_start(decoder, encoder, pooling, source, unfitted):
-            yield Report("warm start", 0, recipe.steps, detail=name)
-        whiten_coordinates(decoder, encoder, pooling, islice(source, WHITENING_BATCHES))
+        with closing(stream(batches, 0, 1_000_000, workers)) as crops:  # ends the processes that read ahead
+            source = (as_pixels(batch.plain, device) for batch in crops)
+            unfitted = decoder.load_shallow(start or {})
+            for name in regression_warm_start(decoder, encoder, pooling, source, unfitted):
+                yield Report("warm start", 0, recipe.steps, detail=name)
+            whiten_coordinates(decoder, encoder, pooling, islice(source, WHITENING_BATCHES))
         state = TrainingState(decoder, average, adam(), scaler)
         state.follow(keep=0)
         psnr = measure()

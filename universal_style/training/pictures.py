@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -133,7 +133,7 @@ class Told(Dataset[Batch | UniversalStyleError]):
             return error
 
 
-def stream(batches: Batches, start: int, stop: int, workers: int) -> Iterator[Batch]:
+def stream(batches: Batches, start: int, stop: int, workers: int) -> Generator[Batch, None, None]:
     """Give the batches of steps, in their order.
 
     Args:
