@@ -1,5 +1,7 @@
 import math
 import multiprocessing
+import os
+import signal
 from dataclasses import fields
 from inspect import signature
 
@@ -9,6 +11,7 @@ import torch
 from PIL import Image as Pillow
 from torch.nn.utils import parametrize
 
+from universal_style.cli.stops import stoppable
 from universal_style.cli.train import DecoderTraining, FeedForwardTraining
 from universal_style.demo import PICTURES
 from universal_style.errors import CheckpointError, InputError, OptionError
@@ -385,6 +388,20 @@ def test_decoders_are_not_trained_on_a_device_without_float64(folder, tmp_path, 
 def test_the_command_line_has_the_usual_values_of_the_trainers(options, takers):
     usual = {name: p.default for taker in takers for name, p in signature(taker).parameters.items()}
     assert {field.name: field.default for field in fields(options)}.items() <= usual.items()
+
+
+def test_processes_that_read_ahead_leave_ctrl_c_to_their_reader(folder, capfd):
+    before = set(multiprocessing.active_children())
+    with stoppable():
+        batches = stream(Batches(pictures_in(folder), (), 32, 1, 0, 0), 0, 100, 1)
+        next(batches)
+        (worker,) = set(multiprocessing.active_children()) - before
+        os.kill(worker.pid, signal.SIGINT)
+        for _ in range(6):  # more than it had made ahead
+            next(batches)
+        assert worker.is_alive()
+        batches.close()
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_the_warm_start_leaves_no_process_behind(encoder, folder, held_out, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,11 +145,18 @@ def stream(batches: Batches, start: int, stop: int, workers: int) -> Generator[B
     Raises:
         InputError: a picture cannot be read.
     """
-    loader = DataLoader(Told(batches), batch_size=None, sampler=range(start, stop), num_workers=workers)
+    loader = DataLoader(
+        Told(batches), batch_size=None, sampler=range(start, stop), num_workers=workers, worker_init_fn=_left_to_parent
+    )
     for given in loader:
         if isinstance(given, UniversalStyleError):
             raise given
         yield given
+
+
+def _left_to_parent(worker: int) -> None:
+    """Let a process that reads ahead go on at Ctrl-C, which reaches it too: the one that reads from it ends it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def as_pixels(crops: UInt8[Tensor, "n 3 h w"], device: torch.device) -> Tensor:
