@@ -85,6 +85,20 @@ def test_a_full_disk_leaves_nothing_and_is_told_of(kind, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("kind", WRITERS)
+def test_a_new_file_is_as_the_umask_says_and_an_old_one_as_it_was(kind, tmp_path):
+    before = os.umask(0o077)
+    try:
+        WRITERS[kind](tmp_path / "out")
+        assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
+        for path in tmp_path.iterdir():
+            path.chmod(0o640)
+        WRITERS[kind](tmp_path / "out")
+        assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o640}
+    finally:
+        os.umask(before)
+
+
 def test_a_large_picture_takes_its_room_before_it_is_written(monkeypatch):
     monkeypatch.setattr(canvas, "MAPPED_PIXELS", 10)
     with pytest.raises(OutputError, match="has no room for .* MiB .*; make room"), full_disk():

@@ -30,7 +30,8 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{_stem(path)}.{os.getpid()}{PARTIAL}")  # two processes may write one file
     try:
         yield temporary
-        temporary.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o644)
+        if path.exists():
+            temporary.chmod(path.stat().st_mode & 0o777)
         temporary.replace(path)
     except OSError as error:
         raise OutputError(f"{path} cannot be written ({error.strerror or error}); choose another place") from error
