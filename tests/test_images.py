@@ -1,5 +1,7 @@
 import io
+import os
 import struct
+from pathlib import Path
 
 import jaxtyping
 import numpy as np
@@ -395,6 +397,10 @@ def test_an_output_that_is_no_file_is_found_before_any_work(tmp_path):
         check_writable(tmp_path)
     with pytest.raises(OutputError, match="does not exist"):
         check_writable(tmp_path / "no" / "out.png")
+    os.mkfifo(tmp_path / "pipe.png")
+    for device in (Path(os.devnull), tmp_path / "pipe.png"):
+        with pytest.raises(OutputError, match="is a device or a pipe, which a file would replace; name a file"):
+            check_writable(device)
 
 
 @pytest.mark.parametrize("bits", [8, 16])

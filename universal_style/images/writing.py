@@ -125,6 +125,8 @@ def check_writable(path: Path) -> None:
         raise OutputError(f"output {path} cannot be written ({error.strerror}); choose another name") from error
     if is_folder:
         raise OutputError(f"output {path} is a folder; name a file in it, such as {path / 'result.png'}")
+    if path.exists() and not path.is_file():
+        raise OutputError(f"output {path} is a device or a pipe, which a file would replace; name a file")
     if not folder.is_dir():
         raise OutputError(f"output folder {folder} does not exist; create it or choose another")
     if not os.access(folder, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
