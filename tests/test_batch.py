@@ -74,6 +74,9 @@ def test_names_keep_folders_and_are_readable(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     empty("c", "a.jpg", "a.png", "sub/a.jpg", "sub/deep/b.TIF")
     empty("s", "wave.jpg", "sky.safetensors", "notes.txt")
+    for hidden in ("._a.jpg", ".a.png.9.partial.png", "sub/.thumbnails/a.jpg", "s.jpg/._.png"):
+        empty("c", hidden)
+        empty("s", hidden)
     assert names("c", ["s"]) == [
         "a--sky.jpg", "a--sky.png", "sub/a--sky.jpg", "sub/deep/b--sky.TIF",
         "a--wave.jpg", "a--wave.png", "sub/a--wave.jpg", "sub/deep/b--wave.TIF",

@@ -11,14 +11,19 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"}
 
 
 def files_in(folder: Path, suffixes: Collection[str]) -> list[Path]:
-    """List the files under a folder that have one of some suffixes, sorted.
+    """List the files under a folder that have one of some suffixes, sorted, without what programs hide there.
 
     Raises:
         InputError: the folder is missing.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; give a folder of pictures")
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes and not path.is_dir())
+    return sorted(path for path in folder.rglob("*") if _is_shown(path, folder, suffixes))
+
+
+def pictures_right_in(folder: Path) -> list[Path]:
+    """List the picture files in a folder itself, sorted; it may hold none."""
+    return sorted(path for path in folder.iterdir() if _is_shown(path, folder, SUFFIXES))
 
 
 def pictures_in(*folders: Path) -> list[Path]:
@@ -32,3 +37,9 @@ def pictures_in(*folders: Path) -> list[Path]:
         names = ", ".join(str(f) for f in folders)
         raise InputError(f"no picture in {names}; needed are files such as .jpg or .png")
     return found
+
+
+def _is_shown(path: Path, folder: Path, suffixes: Collection[str]) -> bool:
+    """Tell a file from a folder, and from what programs hide: thumbnails, halves of files, what macOS keeps of each."""
+    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+    return not hidden and path.suffix.lower() in suffixes and not path.is_dir()

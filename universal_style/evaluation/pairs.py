@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from universal_style.errors import InputError
-from universal_style.folders import SUFFIXES
+from universal_style.folders import pictures_right_in
 
 FOLDERS = ("content", "style", "content_seg", "style_seg")
 
@@ -54,6 +54,5 @@ def pairs_in(folder: Path) -> list[Pair]:
 
 
 def pictures_by_name(folder: Path) -> dict[str, Path]:
-    """Give the pictures of a folder by their names without suffix; what programs hide there is none."""
-    found = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES]
-    return {path.stem: path for path in found if not path.name.startswith(".")}
+    """Give the pictures of a folder by their names without suffix."""
+    return {path.stem: path for path in pictures_right_in(folder)}
