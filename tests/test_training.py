@@ -36,7 +36,7 @@ from universal_style.training.coordinates import (
 from universal_style.training.feed_forward import FeedForwardPlan
 from universal_style.training.loop import Recipe, Report, TrainingState, mean_psnr, train_decoder
 from universal_style.training.objective import Objective, Weights, column_moments
-from universal_style.training.pictures import Batches, as_pixels, random_crop, read_rgb, stream
+from universal_style.training.pictures import Batches, as_pixels, held_out_of, random_crop, read_rgb, stream
 from universal_style.training.rounding import compensated, rounded
 from universal_style.training.run import Plan, edited_levels, run
 from universal_style.training.states import restore_scaler
@@ -388,6 +388,23 @@ def test_decoders_are_not_trained_on_a_device_without_float64(folder, tmp_path, 
 def test_the_command_line_has_the_usual_values_of_the_trainers(options, takers):
     usual = {name: p.default for taker in takers for name, p in signature(taker).parameters.items()}
     assert {field.name: field.default for field in fields(options)}.items() <= usual.items()
+
+
+def test_every_fiftieth_picture_is_measured_on(tmp_path):
+    found = [tmp_path / f"{number:03d}.jpg" for number in range(101)]
+    kept, rest = held_out_of(found)
+    assert kept == [found[0], found[50], found[100]]
+    assert rest == found[1:50] + found[51:100]
+    assert held_out_of(found[:1]) == (found[:1], [])
+
+
+def test_the_output_lies_outside_of_what_is_learned_from(folder, tmp_path):
+    with pytest.raises(OptionError, match="lies in .*, which is learned from; choose another folder"):
+        plan(folder, folder / "out")
+    with Pillow.open(PICTURES / "chelsea-cat.jpg") as picture:
+        picture.save(tmp_path / "cat.png")
+    with pytest.raises(OptionError, match="lies in .*, which is learned from"):
+        plan(folder, tmp_path, styles=tmp_path)
 
 
 def test_processes_that_read_ahead_leave_ctrl_c_to_their_reader(folder, capfd):

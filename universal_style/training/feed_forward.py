@@ -27,7 +27,7 @@ from universal_style.ranges import at_least, long_side, whole_seed
 from universal_style.reference.losses import ContentTerm, Energy, GramAim, RegionWeights, StyleTerm, squared_norm
 from universal_style.styles import Style, scaled_style
 from universal_style.training.loop import Report
-from universal_style.training.pictures import Batches, as_pixels, check_side, stream
+from universal_style.training.pictures import Batches, as_pixels, check_outside, check_side, held_out_of, stream
 from universal_style.training.states import reading_state, restore_scaler, write_state
 
 STYLE_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
@@ -35,7 +35,6 @@ CONTENT_LAYER = "relu3_3"
 """Johnson et al. 2016, section 4.1, with the content one block deeper, where it leaves strokes free."""
 CLIP_NORM = 1.0
 WARM_UP_STEPS = 50
-HELD_OUT_EVERY = 50
 
 
 @dataclass(frozen=True)
@@ -124,13 +123,9 @@ class FeedForwardPlan:
             OptionError: an option is out of range, or the output lies among the photographs.
         """
         found = pictures_in(*photos)
-        home = output.parent.resolve()
-        for folder in photos:
-            if home.is_relative_to(folder.resolve()):  # a training that goes on would learn from its own sample
-                raise OptionError(f"output {output} lies in {folder}, which is learned from; choose another folder")
-        kept = tuple(found[::HELD_OUT_EVERY])
-        rest = tuple(path for path in found if path not in kept) or kept
-        return cls(style, rest, kept, output, backend_named(device, dtype), **options)
+        check_outside(output, output.parent, photos)
+        kept, rest = held_out_of(found)
+        return cls(style, tuple(rest or kept), tuple(kept), output, backend_named(device, dtype), **options)
 
     @property
     def state(self) -> Path:

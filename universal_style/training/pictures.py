@@ -22,6 +22,7 @@ from universal_style.ranges import unsigned
 
 SMALLEST_SCALE = 0.7
 """A picture is shrunk at random by up to this factor before the crop, where the crop still fits."""
+HELD_OUT_EVERY = 50
 
 
 def check_side(side: int, least: int) -> None:
@@ -36,6 +37,29 @@ def check_side(side: int, least: int) -> None:
     """
     if side < least or side % 16:
         raise OptionError(f"side {side} does not do; it is a multiple of 16 from {least}")
+
+
+def held_out_of(found: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """Part pictures into every 50th, to be measured on, and the others; there may be none."""
+    kept = list(found[::HELD_OUT_EVERY])
+    measured = set(kept)
+    return kept, [path for path in found if path not in measured]
+
+
+def check_outside(output: Path, home: Path, folders: Sequence[Path]) -> None:
+    """Make sure that what a training draws does not come among its pictures, where it would be learned from.
+
+    Args:
+        output: as the user named it, for the message.
+        home: folder that is written to.
+        folders: that are learned from.
+
+    Raises:
+        OptionError: it lies in one of them.
+    """
+    for folder in folders:
+        if home.resolve().is_relative_to(folder.resolve()):
+            raise OptionError(f"output {output} lies in {folder}, which is learned from; choose another folder")
 
 
 def read_rgb(path: Path) -> Pillow.Image:

@@ -25,13 +25,12 @@ from universal_style.networks.vgg import LEVELS, stride_at
 from universal_style.ranges import at_least
 from universal_style.training.export import CARD, CURVES, draw_curves, export_decoder, write_card
 from universal_style.training.loop import Recipe, Report, TrainingState, train_decoder
-from universal_style.training.pictures import Batches, as_pixels
+from universal_style.training.pictures import Batches, as_pixels, check_outside, held_out_of
 from universal_style.training.states import reading_state
 from universal_style.training.warm_start import widened
 from universal_style.windows import grown
 
 HELD_OUT_LONG_SIDE = 512
-HELD_OUT_EVERY = 50
 HELD_OUT_MOST = 20
 CALIBRATION_BATCHES = 12
 
@@ -88,7 +87,7 @@ class Plan:
 
         Raises:
             InputError: a folder holds no picture.
-            OptionError: an option is out of range, or the device lacks float64.
+            OptionError: an option is out of range, the device lacks float64, or the output lies among the pictures.
         """
         chosen = looked_up("pooling", pooling, POOLINGS)
         for level in levels:
@@ -110,9 +109,10 @@ class Plan:
                 f"decoders are trained in float64 too, which device {backend.device.type} lacks; use --device cpu"
             )
         found = pictures_in(*pictures)
+        check_outside(output, output, [*pictures, *([] if styles is None else [styles])])
         if held_out is None:
-            kept = found[::HELD_OUT_EVERY]
-            found = [path for path in found if path not in set(kept)] or found
+            kept, rest = held_out_of(found)
+            found = rest or found
         else:
             kept = pictures_in(held_out)
         return cls(
