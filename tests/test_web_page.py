@@ -170,7 +170,7 @@ def test_painted_regions_are_carried_each_for_itself(visit, files):
 
 
 def replace_content(page, files):
-    page.click("#content button[aria-label='Clear']")
+    page.click("#content button[aria-label='Remove Image']")
     page.set_input_files("#content input[type=file]", files / "ducks.png")
 
 
@@ -178,7 +178,16 @@ def choose_another_style(page, files):
     page.click("#shelf button:has(img) >> nth=0")
 
 
-@pytest.mark.parametrize(("change", "size"), [(replace_content, "60 × 40"), (choose_another_style, "64 × 48")])
+def exchange_style(page, files):
+    page.click("#styles button[aria-label='Delete image']")
+    page.wait_for_selector("#editor-0", state="hidden")
+    choose_another_style(page, files)
+
+
+@pytest.mark.parametrize(
+    ("change", "size"),
+    [(replace_content, "60 × 40"), (choose_another_style, "64 × 48"), (exchange_style, "64 × 48")],
+)
 def test_a_painting_goes_with_its_picture(visit, files, change, size):
     page, _ = visit()
     give(page, files)

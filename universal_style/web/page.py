@@ -142,6 +142,8 @@ def _inputs(actions: Actions, limits: Limits, folder: Path) -> dict[str, Any]:
     squares.select(actions.choose, chosen, chosen, **AT_ONCE, **PRIVATE)
     method.change(actions.strength_of, method, strength, **AT_ONCE, **PRIVATE)
     lay_out.click(actions.lay_out, [content, uploads, chosen], [sheets, *editors, *tabs], **AT_ONCE, **PRIVATE)
+    for pictures in (content, uploads, chosen):  # a painting belongs to a picture, not to its place
+        pictures.change(_cleared, None, [sheets, *editors], **AT_ONCE, **PRIVATE)
     return {
         "pictures": [content, uploads, chosen, presets],
         "order": [method, strength, colours, smooth, style_size, found],
@@ -245,6 +247,11 @@ def _methods() -> list[tuple[str, str]]:
 
 def _nothing() -> None:
     """Empty a component."""
+
+
+def _cleared() -> list[Any]:
+    """Put the sheets away, with nothing painted on them."""
+    return [gr.Tabs(visible=False), *[None] * (1 + MOST_STYLES)]
 
 
 def _labelled(table: Any, labels: dict[str, str]) -> list[tuple[str, str]]:
