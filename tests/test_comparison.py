@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from universal_style.comparison import Pair, Point, as_json, compare, contact_sheet, draw_losses, ratios
+from universal_style.comparison import USUAL, Pair, Point, as_json, compare, contact_sheet, draw_losses, ratios
 from universal_style.contenders import Contender
 from universal_style.errors import OptionError
+from universal_style.methods import METHODS
 from universal_style.networks.feed_forward import TransformNet, save_net
 
 
@@ -33,6 +34,13 @@ def test_every_method_is_measured_by_the_optimisers_losses(entries):
     assert gatys.end.content == pytest.approx(gatys.way[-1].content, rel=0.3)
     assert all(0 < entry.end.seconds < 60 for entry in entries)
     assert [point.seconds for point in gatys.way] == sorted(point.seconds for point in gatys.way)
+
+
+def test_every_method_is_asked_where_none_is_named():
+    usual = [Contender.of(text) for text in USUAL]
+    assert [contender.method for contender in usual] == list(METHODS)
+    for contender in usual:
+        contender.check("cpu", "float32")
 
 
 def test_the_time_to_an_equal_style_loss(entries):

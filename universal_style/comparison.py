@@ -20,7 +20,7 @@ from universal_style.report import Progress, silent
 from universal_style.sheets import captioned, sheet, white
 from universal_style.stylizer import Stylizer
 
-USUAL = ("wct", "photo-wct", "wct2", "gatys,scales=1", "deep-photo,scales=1")
+USUAL = ("wct", "photo-wct", "wct2", "wct2-sum", "gatys,scales=1", "deep-photo,scales=1")
 LONG_SIDE = 512
 PREPARING = ("read", "load decoders", "load networks")
 """Steps that do not count: a program that restyles many pictures does them once."""
