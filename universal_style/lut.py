@@ -102,15 +102,14 @@ class Lut:
             temporary.write_text(head + lines, encoding="ascii", errors="replace")
 
 
-def check_lut(path: Path) -> Path:
-    """Give a table's path back.
+def check_lut(path: Path) -> None:
+    """Make sure, before any work is done, that a path is one of a table.
 
     Raises:
         OptionError: it has another suffix.
     """
     if path.suffix.lower() != SUFFIX:
         raise OptionError(f"lookup table {path.name} needs the suffix {SUFFIX}")
-    return path
 
 
 def identity(size: int) -> Float[np.ndarray, "r g b 3"]:
