@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from universal_style import CheckpointError, InputError, OptionError, Stylizer
+from universal_style import CheckpointError, InputError, OptionError, OutputError, Stylizer
 from universal_style.networks.feed_forward import TransformNet, save_net
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -62,6 +62,12 @@ def test_an_optimiser_needs_no_checkpoints(tmp_path):
     Stylizer("gatys", device="cpu").save_pretrained(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["README.md", "config.json"]
     assert Stylizer.from_pretrained(tmp_path, device="cpu").method.name == "gatys"
+
+
+def test_a_file_where_the_folder_belongs_is_told(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="output folder .*file cannot be made"):
+        Stylizer("gatys", device="cpu").save_pretrained(tmp_path / "file")
 
 
 def swap(folder):

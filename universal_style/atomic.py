@@ -50,6 +50,15 @@ def write_bytes(path: Path, data: bytes) -> None:
         temporary.write_bytes(data)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text, whole or not at all; a line's end follows it.
+
+    Raises:
+        OutputError: writing or replacing failed.
+    """
+    write_bytes(path, f"{text}\n".encode())
+
+
 def _stem(path: Path) -> str:
     """Give a file's name, a long one cut and told apart from others that begin alike."""
     name = os.fsencode(path.name)

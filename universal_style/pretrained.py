@@ -14,8 +14,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from universal_style.atomic import replacing
-from universal_style.errors import CheckpointError, InputError, OptionError, OutputError
+from universal_style.atomic import write_text
+from universal_style.errors import CheckpointError, InputError, OptionError
+from universal_style.images import make_folder
 from universal_style.methods import METHODS, Method
 from universal_style.methods.feed_forward import SUFFIX
 from universal_style.networks.checkpoints import (
@@ -108,16 +109,11 @@ def save(folder: Path, method: Method, dtype: str, decoders: Path) -> None:
     present = [path for path in wanted if path.is_file()]
     if wanted and not present:
         raise CheckpointError(f"{decoders} holds no checkpoint of {method.name}; give the folder of its decoders")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"folder {folder} cannot be made ({error.strerror}); choose another place") from error
+    make_folder(folder)
     copies = [copy_checkpoint(path, folder) for path in present]
     config = Pretrained.of(method, dtype)
-    texts = {CONFIG: json.dumps(asdict(config), indent=2) + "\n", CARD: _card(config, copies)}
-    for name, text in texts.items():
-        with replacing(folder / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    write_text(folder / CONFIG, json.dumps(asdict(config), indent=2))
+    write_text(folder / CARD, _card(config, copies))
 
 
 def folder_of(source: str | Path, revision: str | None) -> Path:
@@ -177,6 +173,5 @@ def _card(config: Pretrained, copies: Sequence[Path]) -> str:
             *table,
             "",
             f"The encoder comes with the package (SHA-256 {config.encoder}).",
-            "",
         ]
     )

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from universal_style.atomic import write_text
 from universal_style.cli.app import app
 from universal_style.cli.names import EngineName, FormatName, PairsName
 from universal_style.cli.options import Descending, Running, Styling, grouped
-from universal_style.cli.show import console, counting_bar, extra, write_text
+from universal_style.cli.show import console, counting_bar, extra
 from universal_style.cli.stops import Stopped
 from universal_style.errors import OptionError
 

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
+from universal_style.atomic import write_text
 from universal_style.cli.app import app
 from universal_style.cli.options import Running, grouped
-from universal_style.cli.show import console, extra, progress, write_text
+from universal_style.cli.show import console, extra, progress
 
 
 @app.command()

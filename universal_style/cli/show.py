@@ -1,4 +1,4 @@
-"""What the command line shows while it works, and how it writes what is no picture."""
+"""What the command line shows while it works."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from universal_style.atomic import replacing
 from universal_style.errors import OptionError
 
 if TYPE_CHECKING:
@@ -22,12 +20,6 @@ SLOW = 1.0
 
 console = Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
 """Says what it is given as it stands: a path may hold brackets and colons, and be longer than a line."""
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text, whole or not at all."""
-    with replacing(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 @contextmanager

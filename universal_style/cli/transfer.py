@@ -9,9 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
+from universal_style.atomic import write_text
 from universal_style.cli.app import app
 from universal_style.cli.options import DESCENT, Descending, Running, Sharing, Styling, grouped
-from universal_style.cli.show import announcer, console, extra, progress, write_text
+from universal_style.cli.show import announcer, console, extra, progress
 
 
 @app.command()

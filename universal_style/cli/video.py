@@ -9,9 +9,10 @@ from typing import Annotated
 
 import typer
 
+from universal_style.atomic import write_text
 from universal_style.cli.app import app
 from universal_style.cli.options import Running, Styling, grouped
-from universal_style.cli.show import console, extra, frame_bar, write_text
+from universal_style.cli.show import console, extra, frame_bar
 from universal_style.cli.stops import Stopped
 
 

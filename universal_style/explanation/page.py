@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from universal_style.atomic import replacing
+from universal_style.atomic import write_text
 from universal_style.explanation.facts import Explanation
 from universal_style.explanation.plots import draw_distances, draw_spectra
 from universal_style.images import Image, make_folder
@@ -50,14 +50,9 @@ def write_explanation(folder: Path, explanation: Explanation) -> Path:
         _table(("option", "value"), [(k, json.dumps(v)) for k, v in explanation.report.options.items()]),
     ]
     head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Explanation</title><style>{LOOK}</style>'
-    _write(folder / "explain.json", json.dumps(explanation.as_dict(), indent=1))
-    _write(folder / "index.html", "\n".join([head, *parts]))
+    write_text(folder / "explain.json", json.dumps(explanation.as_dict(), indent=1))
+    write_text(folder / "index.html", "\n".join([head, *parts]))
     return folder / "index.html"
-
-
-def _write(path: Path, text: str) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def _regions(folder: Path, explanation: Explanation) -> Iterable[str]:
