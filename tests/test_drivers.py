@@ -144,6 +144,7 @@ def test_amounts_of_memory_are_read(text, amount):
     [
         ("big", None, "tile 'big' is unknown"),
         (0, None, "tile 0 is unknown"),
+        ("²", None, "tile '²' is unknown"),
         ("auto", "much", "memory 'much' is not an amount"),
         (512, "4GiB", "exclude each other"),
     ],

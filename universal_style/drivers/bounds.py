@@ -212,7 +212,7 @@ def bound_of(tile: str | int, memory: str | int | None) -> Bound:
         return FreeMemory()
     if tile == "off":
         return Unbounded()
-    if not str(tile).isdigit() or int(tile) < 1:
+    if not str(tile).isdecimal() or int(tile) < 1:
         raise OptionError(f"tile {tile!r} is unknown; use auto, off, or a number of pixels such as 1024")
     return Side(int(tile))
 
