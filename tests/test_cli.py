@@ -231,7 +231,9 @@ def test_what_nobody_foresaw_is_one_line_and_a_traceback_for_who_asks(run, pictu
 
 
 def test_decoders_need_a_folder_that_can_be_written_to(run, pictures, monkeypatch):
-    asked = ("train", "decoders", ".", "--levels", "1", "--steps", "0", "--device", "cpu", "-q", "-o")
+    (pictures / "photos").mkdir()
+    shutil.copy(pictures / "ducks.jpg", pictures / "photos" / "ducks.jpg")
+    asked = ("train", "decoders", "photos", "--levels", "1", "--steps", "0", "--device", "cpu", "-q", "-o")
     code, output = run(*asked, "cat.png")
     assert (code, output.err.count("\n")) == (1, 1)
     assert "output folder cat.png cannot be made" in output.err
