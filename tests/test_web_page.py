@@ -156,14 +156,19 @@ def stroke(page, number, part):
     page.mouse.up()
 
 
-def test_painted_regions_are_carried_each_for_itself(visit, files):
-    page, _ = visit()
-    give(page, files)
-    page.click("#regions button >> nth=0")
+def paint(page):
+    """Paint a region on the content."""
     page.click("#paint")
     page.wait_for_selector("#editor-0 canvas")
     page.wait_for_timeout(1000)  # the canvas is drawn after it is there, and says nothing of it
     stroke(page, 0, (0.35, 0.65))
+
+
+def test_painted_regions_are_carried_each_for_itself(visit, files):
+    page, _ = visit()
+    give(page, files)
+    page.click("#regions button >> nth=0")
+    paint(page)
     page.click("#run")
     page.wait_for_selector("text=64 × 48 pixels")
     page.wait_for_selector(".note li >> nth=1")  # a line for each region
@@ -192,19 +197,13 @@ def test_a_painting_goes_with_its_picture(visit, files, change, size):
     page, _ = visit()
     give(page, files)
     page.click("#regions button >> nth=0")
-    page.click("#paint")
-    page.wait_for_selector("#editor-0 canvas")
-    page.wait_for_timeout(1000)  # as above
-    stroke(page, 0, (0.35, 0.65))
+    paint(page)
     change(page, files)
     page.wait_for_selector("#editor-0", state="hidden")
     page.click("#run")
     page.wait_for_selector(f"text={size} pixels")
     assert page.locator(".note li").count() == 0
-    page.click("#paint")
-    page.wait_for_selector("#editor-0 canvas")
-    page.wait_for_timeout(1000)
-    stroke(page, 0, (0.35, 0.65))
+    paint(page)
     page.click("#run")
     page.wait_for_selector(".note li >> nth=1")
 
