@@ -94,12 +94,9 @@ class Contender:
         method = self.stylizer(device, dtype).method
         kept = {name: value for name, value in shared.items() if name not in MASKS}
         request = Request.of(method, styles=0 if method.holds_style else 1, **kept | dict(self.options))
-        if not (request.auto_regions or request.semantic_regions):
-            return
-        if method.holds_style:
-            raise OptionError(f"{self.name} holds one style for the whole picture; find no regions with it")
         masks = (shared.get("content_mask"), *shared.get("style_masks", ()))
-        if self.masks and any(mask is not None for mask in masks):
+        finds = request.auto_regions or request.semantic_regions
+        if finds and self.masks and any(mask is not None for mask in masks):
             raise OptionError(f"{self.name} finds regions where there are masks; add masks=no, or find none")
 
     def stylizer(self, device: str, dtype: str) -> Stylizer:

@@ -102,6 +102,8 @@ class Request:
             )
         if auto_regions and semantic_regions:
             raise OptionError("auto-regions and semantic-regions exclude each other; give one of them")
+        if method.holds_style and (auto_regions or semantic_regions):
+            raise OptionError(f"{method.name} holds one style for the whole picture; give no regions with it")
         kept = keep_colors_named(keep_colors)
         if kept.recolors_style and method.holds_style:
             raise OptionError(

@@ -211,15 +211,15 @@ class Stylizer:
         for subject, mask in zip(subjects, style_masks, strict=False):
             if subject.picture is None and mask is not None:
                 raise InputError(f"{subject.name} is a preset, which has no regions; give the picture for its mask")
+        masked = content_mask is not None or any(mask is not None for mask in style_masks)
         if not subjects:
-            masked = content_mask is not None or any(mask is not None for mask in style_masks)
-            if masked or request.auto_regions or request.semantic_regions:
+            if masked:
                 raise OptionError(f"{self.method.name} holds one style for the whole picture; give no regions with it")
             return LabelMap.uniform(picture.height, picture.width), []
         if not (request.auto_regions or request.semantic_regions):
             sizes = [subject.size for subject in subjects]
             return read_masks(content_mask, style_masks, (picture.height, picture.width), sizes)
-        if content_mask is not None or any(mask is not None for mask in style_masks):
+        if masked:
             raise OptionError("found regions and masks exclude each other; give one of them")
         pictures = [picture, *(subject.picture for subject in subjects if subject.picture is not None)]
         if request.semantic_regions:
