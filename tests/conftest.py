@@ -1,6 +1,11 @@
 """Shapes in signatures are checked while the tests run; what is slow to make is made once."""
 
+import os
 import sys
+
+# Processes side by side share the cores, with those that the tests start.
+hands = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // hands)))
 
 import pytest
 from jaxtyping import install_import_hook

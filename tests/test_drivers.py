@@ -1,18 +1,24 @@
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
-from universal_style import canvas
-from universal_style.drivers import bounds
+from universal_style import canvas, transfer
+from universal_style.drivers import bounds, survey
 from universal_style.drivers.bounds import bound_of, bytes_of
 from universal_style.drivers.whole import carry
 from universal_style.errors import OptionError, OutputError
 from universal_style.images import Image
 from universal_style.methods import METHODS, Blind
+from universal_style.methods.walks import walks_over
+from universal_style.networks.layers import Layers
+from universal_style.networks.pooling import NearestPooling
 from universal_style.networks.stage import reach_down, reach_up
+from universal_style.reference.losses import relative_error
 from universal_style.regions import LabelMap, read_masks
 from universal_style.smoothing import ClosedForm, GuidedFilter, smoothed
+from universal_style.styles import Style
 from universal_style.stylizer import Stylizer
 from universal_style.transforms import AffineMap
 from universal_style.windows import grown_length, windows
@@ -46,18 +52,18 @@ def test_windows_give_the_same_picture_as_the_whole(method, size, cat, ducks):
 
 
 def test_windows_of_any_size_do(cat, ducks):
-    content = cat.resize((140, 130))
-    for side in (1, 64, 100):
+    content = cat.resize((70, 52))
+    for side in (1, 40):
         whole, tiled = both("wct", content, ducks, side, levels=[2])
         assert (whole - tiled).abs().max() < 1e-3
 
 
 def test_regions_are_carried_in_windows_too(cat, ducks):
-    content = cat.resize((200, 160))
-    mask = torch.zeros(3, 160, 200)
-    mask[0, :, 90:], mask[1, 40:70] = 1, 1
-    whole, tiled = both("wct2", content, ducks, 150, content_mask=mask, style_masks=[mask])
-    plain, _ = both("wct2", content, ducks, 150)
+    content = cat.resize((160, 64))
+    mask = torch.zeros(3, 64, 160)
+    mask[0, :, 70:], mask[1, 16:30] = 1, 1
+    whole, tiled = both("wct2", content, ducks, 90, content_mask=mask, style_masks=[mask])
+    plain = Image.of(transfer(content, ducks, method="wct2", device="cpu", dtype="float32")).tensor()
     assert (whole - plain).abs().max() > 0.1
     assert (whole - tiled).abs().max() < 1 / 255
 
@@ -94,6 +100,31 @@ def test_a_region_that_vanishes_in_a_reduced_copy_is_carried_as_the_whole(cat, d
     assert line.std(dim=1).min() > 0.05  # not one colour
     _, whole = both("wct", content, ducks, 200, levels=[1], observe_size=50)
     assert (line - whole[0, :, :, 200]).abs().mean() < 0.05
+
+
+@pytest.mark.parametrize("method", ["wct", "wct2-sum", "gatys"])
+def test_a_large_style_is_surveyed_in_windows(method, ducks, monkeypatch):
+    loaded = Stylizer("wct", device="cpu", dtype="float32").loaded
+    if method == "gatys":
+        walk = Layers(loaded.encoder, NearestPooling(), frozenset({"relu2_2", "relu4_2"}))
+    else:
+        stages, _ = METHODS[method].recipe(**WAYS[method]).stages_of(loaded)
+        (walk,) = walks_over(stages)
+    pixels = Image.of(ducks.resize((330, 100))).tensor()
+    labels = np.zeros((100, 330), np.uint8)
+    labels[:, 150:] = 1
+    seen = []
+    for most in (10**6, 30_000):
+        monkeypatch.setattr(survey, "WINDOW_PIXELS", most)
+        seen.append(
+            Style.of_regions(pixels, [walk], LabelMap(labels, ((0, 0, 0), (255, 255, 255))), torch.device("cpu"))
+        )
+    for whole, parts in zip(*seen, strict=True):
+        assert whole.moments.keys() == parts.moments.keys()
+        for key, moments in whole.moments.items():
+            assert torch.isclose(moments.count, parts.moments[key].count)
+            assert relative_error(parts.moments[key].covariance, moments.covariance) < 1e-6
+            assert relative_error(parts.moments[key].mean, moments.mean) < 1e-6
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (7, 2000), (513, 511), (64, 64)])

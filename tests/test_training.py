@@ -27,6 +27,8 @@ from universal_style.networks.checkpoints import (
 )
 from universal_style.networks.decoder import Decoder
 from universal_style.networks.pooling import POOLINGS, HaarCat5Pooling, HaarSumPooling, NearestPooling
+from universal_style.training import loop
+from universal_style.training import run as run_module
 from universal_style.training.coordinates import (
     TapMoments,
     WhitenedCoordinates,
@@ -44,6 +46,13 @@ from universal_style.training.warm_start import regression_warm_start, widened
 from universal_style.transforms import AffineMap
 
 CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def small_start(monkeypatch):
+    """Start and store on crops that are as small as the pictures here."""
+    monkeypatch.setattr(loop, "WARM_START_SIDE", 96)
+    monkeypatch.setattr(run_module, "CALIBRATION_BATCHES", 6)
 
 
 @pytest.fixture(scope="module")
@@ -189,7 +198,7 @@ def test_training_lowers_the_loss(encoder, folder, held_out, tmp_path):
     events = list(
         train_decoder(
             encoder, NearestPooling(), recipe, paths, paths, held_out, tmp_path / "s.state",
-            device=CPU, precision=torch.float32, workers=0,
+            device=CPU, precision=torch.float32, workers=0, start=Decoder(2).plain(),
         )
     )  # fmt: skip
     measures = [e.psnr for e in events if isinstance(e, Report) and e.phase == "measure"]

@@ -16,17 +16,16 @@ from torch import Tensor
 
 from universal_style.atomic import write_bytes
 from universal_style.devices import backend_named
-from universal_style.drivers.whole import observe
+from universal_style.drivers.survey import survey
 from universal_style.errors import InputError
 from universal_style.images import Image, Source
 from universal_style.moments import Moments, merge_all
 from universal_style.networks.checkpoints import bundled_folder, encoder_digest, load_encoder
 from universal_style.networks.pooling import HaarSumPooling, NearestPooling
 from universal_style.networks.stage import Ascent, Site, Walker, to_precision
-from universal_style.networks.vgg import LEVELS, Encoder, channels_at, stride_at
+from universal_style.networks.vgg import Encoder, channels_at
 from universal_style.ranges import long_side
 from universal_style.regions import LabelMap
-from universal_style.windows import grown
 
 PRESET_KIND = "universal-style preset"
 PRESET_VERSION = "3"
@@ -104,9 +103,9 @@ class Style:
 
     @classmethod
     def of_picture(cls, picture: Image, walks: Sequence[Walker], device: torch.device, name: str = "style") -> Style:
-        """Observe a picture as one region, at its own size."""
+        """Observe a picture as one region, at its own size, with networks that are on a device."""
         uniform = LabelMap.uniform(picture.height, picture.width)
-        (whole,) = cls.of_regions(picture.tensor(device), walks, uniform, name)
+        (whole,) = cls.of_regions(picture.tensor(), walks, uniform, device, name)
         return whole
 
     @classmethod
@@ -115,6 +114,7 @@ class Style:
         pixels: Float[Tensor, "1 3 h w"],
         walks: Sequence[Walker],
         regions: LabelMap,
+        device: torch.device,
         name: str = "style",
     ) -> list[Style]:
         """Observe each region of a picture as a style, in the order of the labels.
@@ -122,9 +122,9 @@ class Style:
         Args:
             walks: those to take over the picture, grown to multiples of the deepest stride.
             regions: of the picture, of the same size.
+            device: of the networks.
         """
-        fitting = grown(pixels, stride_at(LEVELS[-1]))
-        seen = [observe(walk.walk(fitting), regions) for walk in walks]
+        seen = [survey(walk, pixels, regions, device) for walk in walks]
         return [cls(dict(ChainMap(*parts)), name) for parts in zip(*seen, strict=True)]
 
     def at(self, site: Site) -> Moments:

@@ -188,7 +188,7 @@ class Loaded:
                 whole.at(site)
             return Observed(whole, ())
         assert subject.picture is not None  # a preset has the uniform map
-        parts = Style.of_regions(subject.picture.tensor(self.backend.device), walks, regions, subject.name)
+        parts = Style.of_regions(subject.picture.tensor(), walks, regions, self.backend.device, subject.name)
         return Observed(parts[0].merge(*parts[1:]), tuple(parts))
 
     def whole(self, subject: Subject, walks: Sequence[Walker]) -> Style:

@@ -32,20 +32,6 @@ def carry(stage: Passage, pixels: Float[Tensor, "1 3 h w"], fit: Fit, regions: L
     return drive(stage.walk(grown(pixels, stage.stride)), edit)[:, :, :height, :width]
 
 
-@torch.inference_mode()
-def observe(walk: Walk, regions: LabelMap) -> list[dict[str, Moments]]:
-    """Take a walk over a picture without editing and give, for each label, the moments at each site by its key."""
-    seen: list[dict[str, Moments]] = [{} for _ in range(regions.count)]
-
-    def edit(site: Site, features: Tensor) -> Tensor:
-        for moments, known in zip(moments_of_regions(features, site, regions), seen, strict=True):
-            known[site.key] = moments
-        return features
-
-    drive(walk, edit)
-    return seen
-
-
 def moments_of_regions(features: Float[Tensor, "1 c g v"], site: Site, regions: LabelMap) -> list[Moments]:
     """Give the moments of each label, of the columns that lie over the picture itself, not what it was grown by."""
     everything = whole_window(regions.height, regions.width, site.stride)

@@ -99,7 +99,7 @@ Look = Sequence[Mapping[str, Moments]]
 
 def _look(seen: Explainer, pixels: Tensor) -> Look:
     regions = seen.task.regions.scaled(*pixels.shape[2:])
-    return [part.moments for part in Style.of_regions(pixels, seen.walks, regions)]
+    return [part.moments for part in Style.of_regions(pixels, seen.walks, regions, pixels.device)]
 
 
 def _own(look: Look, ground: int, key: str) -> Moments:

@@ -83,6 +83,7 @@ class Colours:
     """The shortest of walks: pixels are the features, and there is nothing to decode."""
 
     stride: int = 1
+    halo: int = 0
 
     def walk(self, pixels: Float[Tensor, "1 3 h w"]) -> Walk:
         """Offer the pixels."""

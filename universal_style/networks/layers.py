@@ -9,7 +9,7 @@ from torch import Tensor
 
 from universal_style.errors import OptionError
 from universal_style.networks.pooling import Pooling
-from universal_style.networks.stage import Site, Walk
+from universal_style.networks.stage import Site, Walk, reach_up
 from universal_style.networks.vgg import Encoder, convolutions, stride_at
 
 
@@ -46,6 +46,12 @@ class Layers:
     def stride(self) -> int:
         """Picture sizes must be multiples of this, in pixels."""
         return self.site(self.deepest).stride
+
+    @property
+    def halo(self) -> int:
+        """Pixels around a window on which the features in it depend."""
+        level, place = map(int, self.deepest.removeprefix("relu").split("_"))
+        return reach_up(level, place - 1)
 
     def walk(self, pixels: Float[Tensor, "n 3 h w"]) -> Walk:
         """Offer each layer in order, and go on with what is sent back."""

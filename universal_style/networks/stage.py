@@ -193,6 +193,11 @@ class Ascent:
     pooling: Pooling
     level: int
 
+    @property
+    def halo(self) -> int:
+        """Pixels around a window on which the features in it depend."""
+        return reach_up(self.level, 0)
+
     def walk(self, pixels: Float[Tensor, "1 3 h w"]) -> Walk:
         """Offer every level and every band kept on the way; height and width are multiples of the deepest stride."""
         return climb(self.encoder, self.pooling, pixels, self.level)
@@ -201,6 +206,11 @@ class Ascent:
 @runtime_checkable
 class Walker(Protocol):
     """What can take a walk over a picture; equal ones see the same."""
+
+    @property
+    def halo(self) -> int:
+        """Pixels around a window on which what is seen in it depends."""
+        ...
 
     def walk(self, pixels: Float[Tensor, "1 3 h w"]) -> Walk:
         """Begin a walk."""
