@@ -3,9 +3,8 @@
 import os
 import sys
 
-# Processes side by side share the cores, with those that the tests start.
-hands = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // hands)))
+if hands := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):  # processes that share the cores, with those that they start
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(hands))))
 
 import pytest
 from jaxtyping import install_import_hook

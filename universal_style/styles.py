@@ -21,7 +21,7 @@ from universal_style.errors import InputError
 from universal_style.images import Image, Source
 from universal_style.moments import Moments, merge_all
 from universal_style.networks.checkpoints import bundled_folder, encoder_digest, load_encoder
-from universal_style.networks.pooling import HaarSumPooling, NearestPooling
+from universal_style.networks.pooling import ASCENDING
 from universal_style.networks.stage import Ascent, Site, Walker, to_precision
 from universal_style.networks.vgg import Encoder, channels_at
 from universal_style.ranges import long_side
@@ -50,7 +50,7 @@ def scaled_style(image: Image, style_size: int | None) -> Image:
 
 def every_ascent(encoder: Encoder) -> list[Walker]:
     """Give the walks that see what any method needs: to relu5_1 by maxima, to relu4_1 by Haar averages."""
-    return [Ascent(encoder, NearestPooling(), 5), Ascent(encoder, HaarSumPooling(), 4)]
+    return [Ascent(encoder, ASCENDING["max"], 5), Ascent(encoder, ASCENDING["haar"], 4)]
 
 
 def upper(channels: int) -> tuple[Tensor, Tensor]:

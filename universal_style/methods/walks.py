@@ -17,7 +17,7 @@ from universal_style.methods.stages import StagePlan
 from universal_style.mixing import MIXINGS, Mixing
 from universal_style.names import name_in
 from universal_style.networks.checkpoints import Checkpoint
-from universal_style.networks.pooling import Pooling
+from universal_style.networks.pooling import ASCENDING, Pooling
 from universal_style.networks.stage import Ascent, Stage, Walker
 from universal_style.networks.vgg import LEVELS, stride_at
 from universal_style.regions import LabelMap
@@ -135,4 +135,4 @@ def walks_over(stages: Sequence[Stage]) -> list[Walker]:
         return decoded
     strides = {site.stride for stage in stages for site in stage.sites}
     deepest = max((level for level in LEVELS if stride_at(level) in strides), default=1)
-    return [Ascent(stages[0].encoder, stages[0].pooling, deepest)]
+    return [Ascent(stages[0].encoder, ASCENDING[stages[0].pooling.family], deepest)]

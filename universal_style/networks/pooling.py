@@ -294,3 +294,5 @@ def doubled(features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c g v"]:
 POOLINGS: dict[str, Pooling] = {
     p.name: p for p in (NearestPooling(), IndexPooling(), HaarSumPooling(), HaarCat5Pooling())
 }
+ASCENDING: dict[str, Pooling] = {p.family: p for p in (NearestPooling(), HaarSumPooling())}
+"""Of each family the one that keeps least, for walks that do not come down again."""

@@ -166,17 +166,23 @@ def climb(
     """Walk up only: every level and every band kept on the way is a site; returns relu{level}_1.
 
     Args:
-        kept: receives what the pooling of each block keeps, as edited, for a decoder.
+        kept: receives what the pooling of each block keeps, as edited, for a decoder; without one it is let go.
     """
-    features, kept = pixels, [] if kept is None else kept
+    features = pixels
     for block in encoder.blocks[:level]:
-        features = block(features, pooling, kept)
-        bands = list(kept[-1])
-        for number, site in enumerate(skip_sites(block.level - 1, pooling) if block.level > 1 else []):
-            bands[number] = yield site, bands[number]
-        kept[-1] = tuple(bands)
+        own: list[Kept] = [] if kept is None else kept
+        features = block(features, pooling, own)
+        own[-1] = yield from _offer_bands(block.level - 1, own[-1], pooling)
         features = yield encoder_site(block.level, pooling), features
     return features
+
+
+def _offer_bands(level: int, kept: Kept, pooling: Pooling) -> Generator[tuple[Site, Tensor], Tensor, Kept]:
+    """Offer the bands that pool{level} keeps, which come first of what it keeps; return all of it, as edited."""
+    bands = list(kept)
+    for number, site in enumerate(skip_sites(level, pooling) if level else []):
+        bands[number] = yield site, bands[number]
+    return tuple(bands)
 
 
 @dataclass(frozen=True)
