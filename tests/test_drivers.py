@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from universal_style import canvas, transfer
-from universal_style.drivers import bounds, survey
+from universal_style.drivers import bounds
 from universal_style.drivers.bounds import bound_of, bytes_of
 from universal_style.drivers.whole import carry
 from universal_style.errors import OptionError, OutputError
@@ -103,7 +103,7 @@ def test_a_region_that_vanishes_in_a_reduced_copy_is_carried_as_the_whole(cat, d
 
 
 @pytest.mark.parametrize("method", ["wct", "wct2-sum", "gatys"])
-def test_a_large_style_is_surveyed_in_windows(method, ducks, monkeypatch):
+def test_a_large_style_is_surveyed_in_windows(method, ducks):
     loaded = Stylizer("wct", device="cpu", dtype="float32").loaded
     if method == "gatys":
         walk = Layers(loaded.encoder, NearestPooling(), frozenset({"relu2_2", "relu4_2"}))
@@ -114,11 +114,9 @@ def test_a_large_style_is_surveyed_in_windows(method, ducks, monkeypatch):
     labels = np.zeros((100, 330), np.uint8)
     labels[:, 150:] = 1
     seen = []
+    halves = LabelMap(labels, ((0, 0, 0), (255, 255, 255)))
     for most in (10**6, 30_000):
-        monkeypatch.setattr(survey, "WINDOW_PIXELS", most)
-        seen.append(
-            Style.of_regions(pixels, [walk], LabelMap(labels, ((0, 0, 0), (255, 255, 255))), torch.device("cpu"))
-        )
+        seen.append(Style.of_regions(pixels, [walk], halves, torch.device("cpu"), most=most))
     for whole, parts in zip(*seen, strict=True):
         assert whole.moments.keys() == parts.moments.keys()
         for key, moments in whole.moments.items():

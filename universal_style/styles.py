@@ -16,7 +16,7 @@ from torch import Tensor
 
 from universal_style.atomic import write_bytes
 from universal_style.devices import backend_named
-from universal_style.drivers.survey import survey
+from universal_style.drivers.survey import WINDOW_PIXELS, survey
 from universal_style.errors import InputError
 from universal_style.images import Image, Source
 from universal_style.moments import Moments, merge_all
@@ -102,10 +102,17 @@ class Style:
         return parts[0].merge(*parts[1:])
 
     @classmethod
-    def of_picture(cls, picture: Image, walks: Sequence[Walker], device: torch.device, name: str = "style") -> Style:
+    def of_picture(
+        cls,
+        picture: Image,
+        walks: Sequence[Walker],
+        device: torch.device,
+        name: str = "style",
+        most: int = WINDOW_PIXELS,
+    ) -> Style:
         """Observe a picture as one region, at its own size, with networks that are on a device."""
         uniform = LabelMap.uniform(picture.height, picture.width)
-        (whole,) = cls.of_regions(picture.tensor(), walks, uniform, device, name)
+        (whole,) = cls.of_regions(picture.tensor(), walks, uniform, device, name, most)
         return whole
 
     @classmethod
@@ -116,6 +123,7 @@ class Style:
         regions: LabelMap,
         device: torch.device,
         name: str = "style",
+        most: int = WINDOW_PIXELS,
     ) -> list[Style]:
         """Observe each region of a picture as a style, in the order of the labels.
 
@@ -123,8 +131,9 @@ class Style:
             walks: those to take over the picture, grown to multiples of the deepest stride.
             regions: of the picture, of the same size.
             device: of the networks.
+            most: pixels that are walked over at a time.
         """
-        seen = [survey(walk, pixels, regions, device) for walk in walks]
+        seen = [survey(walk, pixels, regions, device, most) for walk in walks]
         return [cls(dict(ChainMap(*parts)), name) for parts in zip(*seen, strict=True)]
 
     def at(self, site: Site) -> Moments:

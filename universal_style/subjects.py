@@ -11,6 +11,7 @@ import torch
 
 from universal_style.devices import Backend, exact_device
 from universal_style.drivers.fit import Aim
+from universal_style.drivers.survey import WINDOW_PIXELS
 from universal_style.errors import InputError
 from universal_style.images import Image, Source
 from universal_style.keep_colors import KeepColors
@@ -171,37 +172,46 @@ class Loaded:
             self._nets[path] = network, checkpoint
         return self._nets[path]
 
-    def observe(self, subject: Subject, regions: LabelMap, walks: Sequence[Walker], sites: Iterable[Site]) -> Observed:
+    def observe(
+        self,
+        subject: Subject,
+        regions: LabelMap,
+        walks: Sequence[Walker],
+        sites: Iterable[Site],
+        most: int = WINDOW_PIXELS,
+    ) -> Observed:
         """Observe a style label by label.
 
         Args:
             regions: of its picture.
             walks: those that see it at the sites.
             sites: where its moments will be needed.
+            most: pixels that are walked over at a time.
 
         Raises:
             InputError: a preset does not hold them.
         """
         if regions.is_uniform:
-            whole = self.whole(subject, walks)
+            whole = self.whole(subject, walks, most)
             for site in sites:
                 whole.at(site)
             return Observed(whole, ())
         assert subject.picture is not None  # a preset has the uniform map
-        parts = Style.of_regions(subject.picture.tensor(), walks, regions, self.backend.device, subject.name)
+        pixels, device = subject.picture.tensor(), self.backend.device
+        parts = Style.of_regions(pixels, walks, regions, device, subject.name, most)
         return Observed(parts[0].merge(*parts[1:]), tuple(parts))
 
-    def whole(self, subject: Subject, walks: Sequence[Walker]) -> Style:
+    def whole(self, subject: Subject, walks: Sequence[Walker], most: int = WINDOW_PIXELS) -> Style:
         """Observe a style as one region; the last few files are remembered."""
         if subject.preset is not None:
             return subject.preset.to(self.home)
         assert subject.picture is not None
         if not subject.file:
-            return Style.of_picture(subject.picture, walks, self.backend.device, subject.name)
+            return Style.of_picture(subject.picture, walks, self.backend.device, subject.name, most)
         key = (subject.file, tuple(walks))
         style = self._styles.pop(key, None)
         if style is None:
-            style = Style.of_picture(subject.picture, walks, self.backend.device, subject.name)
+            style = Style.of_picture(subject.picture, walks, self.backend.device, subject.name, most)
         self._styles[key] = style  # at the end, as the last used
         while len(self._styles) > REMEMBERED_STYLES:
             del self._styles[next(iter(self._styles))]

@@ -16,12 +16,16 @@ from universal_style.regions import LabelMap
 from universal_style.windows import Window, pixels_in, windows
 
 WINDOW_PIXELS = 1024 * 1024
-"""Most pixels of a window, halo included; a smaller picture is surveyed at once."""
+"""Most pixels of a window, halo included, where nothing asks for smaller ones."""
 
 
 @torch.inference_mode()
 def survey(
-    walker: Walker, pixels: Float[Tensor, "1 3 h w"], regions: LabelMap, device: torch.device
+    walker: Walker,
+    pixels: Float[Tensor, "1 3 h w"],
+    regions: LabelMap,
+    device: torch.device,
+    most: int = WINDOW_PIXELS,
 ) -> list[dict[str, Moments]]:
     """Give, for each label, the moments at each site by its key.
 
@@ -32,11 +36,12 @@ def survey(
         pixels: wherever they lie.
         regions: of the picture, of the same size.
         device: of the walker's networks.
+        most: pixels of a window, halo included.
     """
     stride = stride_at(LEVELS[-1])
     halo = -(-walker.halo // stride) * stride
     seen: list[dict[str, Tally]] = [{} for _ in range(regions.count)]
-    for window in windows(regions.height, regions.width, stride, halo, WINDOW_PIXELS):
+    for window in windows(regions.height, regions.width, stride, halo, most):
         _look(walker, pixels_in(pixels, window).to(device), regions, window, seen)
         rest(pixels)
     return [{key: tally.total for key, tally in known.items()} for known in seen]

@@ -16,6 +16,7 @@ from universal_style.drivers.bounds import FEWEST_PIXELS, Bound
 from universal_style.drivers.crew import Crew, Hands, in_order
 from universal_style.drivers.edits import Fit, Tally
 from universal_style.drivers.errands import Carrying, Seeing
+from universal_style.drivers.survey import WINDOW_PIXELS
 from universal_style.drivers.whole import carry
 from universal_style.moments import Moments
 from universal_style.networks.stage import Site, Stage
@@ -118,6 +119,11 @@ class Tiled:
         parts = max(1, hands.workers)
         strip = strip_area(height, width, stage.stride, stage.halo, parts)
         return min(self.bound.most(stage, height * width, hands.workers), max(FEWEST_PIXELS, strip))
+
+    def surveyed(self, stages: Sequence[Stage], height: int, width: int) -> int:
+        """Give the most pixels of a window of the styles that a picture is given: no more than of its own."""
+        asked = min(self.bound.most(stage, height * width, 0) for stage in stages)
+        return max(FEWEST_PIXELS, min(asked, WINDOW_PIXELS))
 
     def plan(self, stage: Stage, height: int, width: int, hands: Hands) -> str:
         """Say in a few words how a picture will be divided; nothing where it will not be."""

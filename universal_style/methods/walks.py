@@ -82,10 +82,11 @@ class Walks:
         stages, checkpoints = self.stages_of(loaded)
         sites = frozenset(site for stage in stages for site in stage.sites)
         task.witness.edits(walks_over(stages), sites)
+        most = self.driver.surveyed(stages, *task.pixels.shape[2:])
         observed = []
         for number, (subject, labels) in enumerate(zip(task.subjects, task.regions_of_styles, strict=True), start=1):
             task.steps.begin("observe styles", f"observing style {number}")
-            observed.append(loaded.observe(subject, labels, walks_over(stages), sites))
+            observed.append(loaded.observe(subject, labels, walks_over(stages), sites, most))
         fit = StyleFit(self.transform, self.mixing, aims_of(task.regions, task.matched, observed), self.alphas)
         return Fitted(stages, fit, checkpoints, self.driver, task.witness)
 
