@@ -47,8 +47,8 @@ FOOTPRINTS = {
 }
 """Of a walk by pooling: with networks of two bytes, and of four.
 
-Measured on a CPU as the growth of the process (`benchmarks/memory.py`), rounded up; that of concatenated bands by window
-after window, which leave holes that the next does not fit.
+Measured on a CPU as the growth of the process (`benchmarks/memory.py`), rounded up; that of concatenated bands by
+window after window, which leave holes that the next does not fit.
 """
 PICTURE_BYTES = 36
 """Bytes for each pixel of a picture in memory: three floats before a stage, after it, and while it is written."""
