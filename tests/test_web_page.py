@@ -164,16 +164,6 @@ def paint(page):
     stroke(page, 0, (0.35, 0.65))
 
 
-def test_painted_regions_are_carried_each_for_itself(visit, files):
-    page, _ = visit()
-    give(page, files)
-    page.click("#regions button >> nth=0")
-    paint(page)
-    page.click("#run")
-    page.wait_for_selector("text=64 × 48 pixels")
-    page.wait_for_selector(".note li >> nth=1")  # a line for each region
-
-
 def test_a_painting_goes_with_its_picture(visit, files):
     page, _ = visit()
     give(page, files)
@@ -200,7 +190,7 @@ def test_a_painting_goes_with_its_picture(visit, files):
     assert page.locator(".note li").count() == 0
     paint(page)
     page.click("#run")
-    page.wait_for_selector(".note li >> nth=1")
+    page.wait_for_selector(".note li >> nth=1")  # a line for each region
 
 
 def test_a_phone_has_one_column_and_room_for_fingers(visit, files):
