@@ -164,33 +164,48 @@ def paint(page):
     stroke(page, 0, (0.35, 0.65))
 
 
-def test_a_painting_goes_with_its_picture(visit, files):
+def test_painted_regions_are_carried_each_for_itself(visit, files):
     page, _ = visit()
     give(page, files)
     page.click("#regions button >> nth=0")
-
-    def replace_content():
-        page.click("#content button[aria-label='Remove Image']")
-        page.set_input_files("#content input[type=file]", files / "ducks.png")
-
-    def choose_another_style():
-        page.click("#shelf button:has(img) >> nth=0")
-
-    def exchange_style():
-        page.click("#styles button[aria-label='Delete image']")
-        page.wait_for_selector("#editor-0", state="hidden")
-        page.click("#shelf button:has(img) >> nth=1")
-
-    for change in (choose_another_style, exchange_style, replace_content):
-        paint(page)
-        change()
-        page.wait_for_selector("#editor-0", state="hidden")
+    paint(page)
     page.click("#run")
-    page.wait_for_selector("text=60 × 40 pixels")
+    page.wait_for_selector("text=64 × 48 pixels")
+    page.wait_for_selector(".note li >> nth=1")  # a line for each region
+
+
+def replace_content(page, files):
+    page.click("#content button[aria-label='Remove Image']")
+    page.set_input_files("#content input[type=file]", files / "ducks.png")
+
+
+def choose_another_style(page, files):
+    page.click("#shelf button:has(img) >> nth=0")
+
+
+def exchange_style(page, files):
+    page.click("#styles button[aria-label='Delete image']")
+    page.wait_for_selector("#editor-0", state="hidden")
+    choose_another_style(page, files)
+
+
+@pytest.mark.parametrize(
+    ("change", "size"),
+    [(replace_content, "60 × 40"), (choose_another_style, "64 × 48"), (exchange_style, "64 × 48")],
+)
+def test_a_painting_goes_with_its_picture(visit, files, change, size):
+    page, _ = visit()
+    give(page, files)
+    page.click("#regions button >> nth=0")
+    paint(page)
+    change(page, files)
+    page.wait_for_selector("#editor-0", state="hidden")
+    page.click("#run")
+    page.wait_for_selector(f"text={size} pixels")
     assert page.locator(".note li").count() == 0
     paint(page)
     page.click("#run")
-    page.wait_for_selector(".note li >> nth=1")  # a line for each region
+    page.wait_for_selector(".note li >> nth=1")
 
 
 def test_a_phone_has_one_column_and_room_for_fingers(visit, files):
