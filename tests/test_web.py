@@ -374,6 +374,31 @@ def test_sessions_hold_what_they_brought(tmp_path):
     assert thumbnail.exists()
 
 
+def test_who_leaves_takes_no_upload_along_that_another_is_just_making(tmp_path):
+    """The same picture lies at the same path; the server hears of a leaving up to a heartbeat later."""
+    sessions = Sessions(tmp_path)
+    upload = tmp_path / ("ab" * 32) / "cat.png"
+    upload.parent.mkdir()
+
+    def uploaded():
+        (tmp_path / "arriving").write_bytes(b"x")
+        (tmp_path / "arriving").rename(upload)
+        return {"path": str(upload)}
+
+    one, other = sessions.of("one"), sessions.of("other")
+    sessions.brought(one, uploaded())
+    sent = uploaded()
+    sessions.leave("one")
+    assert upload.exists()
+    sessions.brought(other, sent)
+    third = sessions.of("third")
+    sessions.brought(third, uploaded())
+    sessions.leave("third")
+    assert upload.exists()
+    sessions.leave("other")
+    assert not upload.exists()
+
+
 class Slow(Worker):
     """Works for a minute unless it is stopped; its other results do not matter."""
 

@@ -47,6 +47,8 @@ def visit(browser, web):
 
     yield opened
     for context in windows:
+        for page in context.pages:
+            print(page.inner_text("body"))  # shown where a test fails
         context.close()
 
 

@@ -19,6 +19,10 @@ UPLOADED = re.compile(r"[0-9a-f]{64}")
 """Name of the folder in which Gradio puts an upload: its SHA-256, with a seed that no visitor knows."""
 
 
+Mark = tuple[int, int]
+"""Inode and time of change in nanoseconds: each upload is a new file."""
+
+
 class StoppedError(UniversalStyleError):
     """The visitor stopped the work."""
 
@@ -63,6 +67,7 @@ class Sessions:
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
         self._sessions: dict[str, Session] = {}
+        self._marks: dict[Path, Mark | None] = {}
         self._lock = threading.Lock()
         self._over = False
 
@@ -108,13 +113,15 @@ class Sessions:
         allowed = uploaded or path.is_relative_to(session.room)
         if not allowed or path.resolve() != path or path.is_dir():
             raise InputError(f"{path.name} was not uploaded; upload it, paths are not taken")
-        session.uploads.add(path)
+        with self._lock:
+            session.uploads.add(path)
+            self._marks[path] = _mark(path)
         return path
 
     def uploads(self) -> set[Path]:
         """Give the files that all visits have brought."""
         with self._lock:
-            return {path for session in self._sessions.values() for path in session.uploads}
+            return self._held()
 
     def stop(self, name: str | None) -> None:
         """Stop the work that is done for a visit."""
@@ -131,15 +138,32 @@ class Sessions:
                 session.stop.set()
 
     def leave(self, name: str | None) -> None:
-        """End a visit: stop its work and remove its files, but for uploads that another visit holds too."""
+        """End a visit: stop its work and remove its files, but for uploads that another visit holds too.
+
+        The same bytes lie at the same path, whoever uploads them: what was uploaded since a visit last named it is
+        another's, who has not named it yet.
+        """
         with self._lock:
             session = self._sessions.pop(name or "", None)
-        if session is None:
-            return
+            if session is None:
+                return
+            for path in session.uploads - self._held():
+                if self._marks.pop(path) == _mark(path):
+                    path.unlink(missing_ok=True)
         session.stop.set()
-        for path in session.uploads - self.uploads():
-            path.unlink(missing_ok=True)
         shutil.rmtree(session.room, ignore_errors=True)
+
+    def _held(self) -> set[Path]:
+        return {path for session in self._sessions.values() for path in session.uploads}
+
+
+def _mark(path: Path) -> Mark | None:
+    """Tell an upload from the next one at the same path."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 @contextmanager
