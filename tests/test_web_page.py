@@ -48,7 +48,7 @@ def visit(browser, web):
     yield opened
     for context in windows:
         for page in context.pages:
-            print(page.inner_text("body"))  # shown where a test fails
+            print(page.inner_text("body"))  # noqa: T201 (shown where a test fails)
         context.close()
 
 
