@@ -60,7 +60,7 @@ def operations(name: str, tensors, output) -> int:
         return 2 * tensors[0].numel() * tensors[1][0].numel()
     if name.startswith("conv2d"):
         return 2 * output.numel() * tensors[1][0].numel()
-    if name.startswith(("matmul", "mm")):
+    if name.startswith(("matmul", "mm", "bmm")):
         return 2 * output.numel() * tensors[0].shape[-1]
     return 0
 

@@ -85,6 +85,10 @@ def test_operations_are_counted_from_shapes(opened):
     assert conv == ("float32", 2 * 8 * 10 * 8 * 4 * 9, 4 * (4 * 12 * 10 + 8 * 4 * 9 + 8 + 8 * 10 * 8))
     assert {relu, product} >= {("float32", 0, 4 * 2 * 8 * 10 * 8)}
     assert sum(work for _, work, _ in found) == conv[1] + 2 * 10 * 8 * 2 * 5
+    batch = torch.rand(3, 4, 5)
+    with torch.inference_mode():
+        ((_, work, _),) = opened("roofline").counted(lambda: torch.bmm(batch, batch.mT))
+    assert work == 3 * 2 * 4 * 5 * 4
 
 
 def test_memory_of_a_walk_is_measured_by_its_pixels(opened, pair):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from universal_style import canvas, transfer
-from universal_style.drivers import bounds
+from universal_style.drivers import bounds, edits
 from universal_style.drivers.bounds import bound_of, bytes_of
 from universal_style.drivers.whole import carry
 from universal_style.errors import OptionError, OutputError
@@ -65,6 +65,29 @@ def test_regions_are_carried_in_windows_too(cat, ducks):
     whole, tiled = both("wct2", content, ducks, 90, content_mask=mask, style_masks=[mask])
     plain = Image.of(transfer(content, ducks, method="wct2", device="cpu", dtype="float32")).tensor()
     assert (whole - plain).abs().max() > 0.1
+    assert (whole - tiled).abs().max() < 1 / 255
+
+
+def test_shares_of_many_regions_are_asked_for_in_bands(cat, ducks, monkeypatch):
+    """A hundred regions' shares of every pixel are as large as a hundred pictures."""
+    content = cat.resize((150, 101))
+    colours = torch.randint(0, 6, (3, 8, 8)).repeat_interleave(19, dim=2).repeat_interleave(13, dim=1) / 5
+    options = {"content_mask": colours[:, :101, :150], "levels": [3, 1]}
+    asked = []
+
+    def seen(self, *place, coverage=LabelMap.coverage):
+        shares = coverage(self, *place)
+        asked.append(shares.numel())
+        return shares
+
+    monkeypatch.setattr(LabelMap, "coverage", seen)
+    whole, _ = both("wct", content, ducks, 4000, **options)
+    largest = max(asked)
+    asked.clear()
+    monkeypatch.setattr(edits, "SHARES", largest // 10)
+    banded, tiled = both("wct", content, ducks, 100, **options)
+    assert max(asked) < largest / 4  # a feather reaches beyond its band
+    assert (whole - banded).abs().max() < 1e-4
     assert (whole - tiled).abs().max() < 1 / 255
 
 

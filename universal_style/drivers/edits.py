@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +16,9 @@ from universal_style.networks.stage import Site
 from universal_style.regions import LabelMap
 from universal_style.transforms import AffineMap
 from universal_style.windows import Window
+
+SHARES = 1 << 22
+"""Shares of cells, one for each region, that are in memory at a time."""
 
 Fit = Callable[[Site, Sequence[Moments]], Sequence[AffineMap]]
 """Says, from the moments of each label's columns at a site, which maps they go through."""
@@ -54,10 +57,14 @@ def tallies(features: Float[Tensor, "1 c g v"], site: Site, regions: LabelMap, w
     if regions.count == 1:
         return [Tally(_moments(inside, None), float(height * width))]
     rows, columns = window.place(regions.height, regions.width, site.stride)
-    shares = regions.coverage(site.stride, height, width, rows.start, columns.start)
-    areas = shares.double().sum(dim=(1, 2)).tolist()
-    weights = shares.square().to(features.device)
-    return [Tally(_moments(inside, weight), area) for weight, area in zip(weights, areas, strict=True)]
+    seen = [Tally(Moments.empty(len(inside), exact_device(inside.device)), 0.0)] * regions.count
+    for top, stop in _bands(height, width * regions.count, SHARES):
+        shares = regions.coverage(site.stride, stop - top, width, rows.start + top, columns.start)
+        areas = shares.sum(dim=(1, 2), dtype=torch.float64).tolist()
+        weights = shares.square().to(features.device)
+        more = (Tally(_moments(inside[:, top:stop], weight), area) for weight, area in zip(weights, areas, strict=True))
+        seen = [tally.join(other) if other.area else tally for tally, other in zip(seen, more, strict=True)]
+    return seen
 
 
 def send_through(
@@ -68,35 +75,49 @@ def send_through(
     window: Window,
 ) -> Float[Tensor, "1 c g v"]:
     """Send the columns of each region through its map, in place and band by band; borders are feathered."""
-    rows, columns = window.rows.walked(site.stride, regions.height), window.columns.walked(site.stride, regions.width)
-    place = (len(rows), len(columns), regions.feather, rows.start, columns.start)
-    shares = _stretched(regions.feathered(site.stride, *place), features) if len(maps) > 1 else features.new_empty(0)
-    band = max(1, CHUNK_COLUMNS // features.shape[3])
-    for top in range(0, features.shape[2], band):
-        part = features[:, :, top : top + band]
-        given = part.float()
-        if len(maps) == 1:
-            part.copy_(maps[0](given))
-            continue
-        edited = torch.zeros_like(given)
-        for chosen, share in zip(maps, shares, strict=True):
-            if (weight := share[top : top + band]).any():
-                edited += weight * chosen(given)
-        part.copy_(edited)
+    height, width = features.shape[2:]
+    if len(maps) == 1:
+        for top, stop in _bands(height, width, CHUNK_COLUMNS):
+            part = features[:, :, top:stop]
+            part.copy_(maps[0](part.float()))
+        return features
+    for above, below in _bands(height, width * len(maps), SHARES):
+        shares = _shares(regions, site, window, above, below, width).to(features.device)
+        for top, stop in _bands(below - above, width, CHUNK_COLUMNS):
+            part = features[:, :, above + top : above + stop]
+            given = part.float()
+            edited = torch.zeros_like(given)
+            for chosen, share in zip(maps, shares[:, top:stop], strict=True):
+                if share.any():
+                    edited += share * chosen(given)
+            part.copy_(edited)
     return features
+
+
+def _bands(height: int, width: int, most: int) -> Iterator[tuple[int, int]]:
+    """Divide rows into bands of at most so many cells, but of one row at least: the first row, and the one after."""
+    rows = max(1, most // max(1, width))
+    for top in range(0, height, rows):
+        yield top, min(height, top + rows)
 
 
 def _moments(columns: Float[Tensor, "c rows columns"], weights: Float[Tensor, "rows columns"] | None) -> Moments:
     """Take moments band by band, so that no copy of all columns is made."""
-    band = max(1, CHUNK_COLUMNS // max(1, columns.shape[2]))
     total = Moments.empty(len(columns), exact_device(columns.device))
-    for top in range(0, columns.shape[1], band):
-        share = None if weights is None else weights[top : top + band].flatten()
-        total = total.merge(Moments.of(columns[:, top : top + band].flatten(1), share))
+    for top, stop in _bands(*columns.shape[1:], CHUNK_COLUMNS):
+        share = None if weights is None else weights[top:stop].flatten()
+        if share is None or share.any():
+            total = total.merge(Moments.of(columns[:, top:stop].flatten(1), share))
     return total
 
 
-def _stretched(shares: Float[Tensor, "k rows columns"], features: Float[Tensor, "1 c g v"]) -> Float[Tensor, "k g v"]:
-    """Go on with shares beyond the picture's lower and right end, where it was grown."""
-    below, right = features.shape[2] - shares.shape[1], features.shape[3] - shares.shape[2]
-    return functional.pad(shares[None], (0, right, 0, below), mode="replicate")[0].to(features.device)
+def _shares(
+    regions: LabelMap, site: Site, window: Window, top: int, stop: int, width: int
+) -> Float[Tensor, "k rows columns"]:
+    """Give the feathered shares of some rows of a walk; where the picture was grown, its last ones go on."""
+    rows, columns = window.rows.walked(site.stride, regions.height), window.columns.walked(site.stride, regions.width)
+    first, end = min(top, len(rows) - 1), min(stop, len(rows))
+    place = (end - first, len(columns), regions.feather, rows.start + first, columns.start)
+    shares = regions.feathered(site.stride, *place)
+    more = (0, width - len(columns), 0, stop - top - (end - first))
+    return functional.pad(shares[None], more, mode="replicate")[0]

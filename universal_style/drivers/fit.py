@@ -57,8 +57,8 @@ class StyleFit:
         for aims in self.aims:
             key = tuple((aim.weight, aim.content, id(aim.style)) for aim in aims)
             if key not in known:
-                known[key] = self._map(aims, site, content, identity) if alpha and aims else identity
-            maps.append(known[key].blend(alpha))
+                known[key] = self._map(aims, site, content, identity).blend(alpha) if alpha and aims else identity
+            maps.append(known[key])
         return maps
 
     def _map(self, aims: Sequence[Aim], site: Site, content: Sequence[Moments], identity: AffineMap) -> AffineMap:

@@ -35,11 +35,11 @@ def winograd_convolution(
     height, width = (length - 2 for length in bordered.shape[2:])
     more = (0, -width % OUT_OF, 0, -height % OUT_OF)
     columns = (functional.pad(bordered, more) if any(more) else bordered).permute(0, 2, 3, 1).contiguous()
-    if torch.is_grad_enabled() and (columns.requires_grad or weight.requires_grad):
-        convolved: Tensor = _Winograd.apply(columns, weight) + bias
-    else:
-        convolved = _in_strips(columns, _kernels(weight), bias)
-    return convolved.permute(0, 3, 1, 2)[:, :, :height, :width]
+    if not (torch.is_grad_enabled() and (columns.requires_grad or weight.requires_grad)):
+        return _in_strips(columns, _kernels(weight), bias).permute(0, 3, 1, 2)[:, :, :height, :width]
+    convolved: Tensor = _Winograd.apply(columns, weight, bias)
+    # What comes out is changed in place by a ReLU; of a view, automatic differentiation would copy all for that, twice.
+    return convolved[:, :, :height, :width].clone() if any(more) else convolved
 
 
 def _in_strips(
@@ -48,31 +48,36 @@ def _in_strips(
     """Convolve some rows of tiles at a time, since their products take five times the room of the features."""
     count, height, width, channels = features.shape
     result = features.new_empty(count, height - 2, width - 2, kernels.shape[2])
+    places = _places(result)
     rows = OUT_OF * max(1, STRIP_BYTES // (INTO * INTO // OUT_OF * count * width * channels * features.element_size()))
     for top in range(0, height - 2, rows):
         strip = features[:, top : top + rows + 2]
-        result[:, top : top + rows] = _joined(_products(_seen(strip), kernels, strip)).add_(bias)
+        first, last = top // OUT_OF, (top + rows) // OUT_OF
+        torch.add(_products(_seen(strip), kernels, strip), bias, out=places[:, first:last])
     return result
 
 
 class _Winograd(torch.autograd.Function):
-    """Give a convolution without its bias: (n, 4a+2, 4b+2, c) and (d, c, 3, 3) to (n, 4a, 4b, d)."""
+    """Convolve (n, 4a+2, 4b+2, c) with (d, c, 3, 3): to (n, d, 4a, 4b), channels last in memory."""
 
     @staticmethod
-    def forward(ctx: Any, features: Tensor, weight: Tensor) -> Tensor:
+    def forward(ctx: Any, features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         seen, kernels = _seen(features), _kernels(weight)
         ctx.save_for_backward(seen if ctx.needs_input_grad[1] else None, kernels)
         ctx.tiles = _tiles(features).shape[2:5]
-        return _joined(_products(seen, kernels, features))
+        count, height, width, _ = features.shape
+        shape = count, len(weight), height - 2, width - 2
+        result = torch.empty(shape, dtype=features.dtype, memory_format=torch.channels_last)
+        torch.add(_products(seen, kernels, features), bias, out=_places(result.permute(0, 2, 3, 1)))
+        return result
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        (gradient,) = gradients
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        gradient = gradients[0].permute(0, 2, 3, 1).contiguous()  # (n, d, h, w) -> (n, h, w, d)
         seen, kernels = ctx.saved_tensors
-        parts = gradient.contiguous().unflatten(2, (-1, OUT_OF)).unflatten(1, (-1, OUT_OF))  # (n, a, 4, b, 4, d)
-        parts = parts.permute(2, 4, 0, 1, 3, 5).reshape(OUT_OF * OUT_OF, -1)
+        parts = _places(gradient).permute(2, 4, 0, 1, 3, 5).reshape(OUT_OF * OUT_OF, -1)
         products = (_both(RESULT, gradient).T @ parts).view(INTO * INTO, -1, gradient.shape[3])  # (36, n a b, d)
-        of_features = of_weight = None
+        of_features = of_weight = of_bias = None
         if ctx.needs_input_grad[0]:
             tiles = torch.bmm(products, kernels.transpose(1, 2)).view(INTO * INTO, -1)
             tiles = (_both(TILE, gradient).T @ tiles).view(INTO, INTO, *ctx.tiles, -1)
@@ -81,7 +86,9 @@ class _Winograd(torch.autograd.Function):
             summed = torch.bmm(seen.transpose(1, 2), products).view(INTO * INTO, -1)
             summed = (_both(KERNEL, gradient).T / 24**2 @ summed).view(3, 3, seen.shape[2], -1)
             of_weight = summed.permute(3, 2, 0, 1)  # (3, 3, c, d) -> (d, c, 3, 3)
-        return of_features, of_weight
+        if ctx.needs_input_grad[2]:
+            of_bias = gradient.sum(dim=(0, 1, 2))
+        return of_features, of_weight, of_bias
 
 
 def _seen(features: Float[Tensor, "n g v c"]) -> Float[Tensor, "36 m c"]:
@@ -98,11 +105,11 @@ def _kernels(weight: Float[Tensor, "d c 3 3"]) -> Float[Tensor, "36 c d"]:
 
 def _products(
     seen: Float[Tensor, "36 m c"], kernels: Float[Tensor, "36 c d"], features: Float[Tensor, "n g v c"]
-) -> Float[Tensor, "4 4 n a b d"]:
+) -> Float[Tensor, "n a 4 b 4 d"]:
     """Give Aᵀ [...] A of the products, tile by tile."""
     products = torch.bmm(seen, kernels)
     results = _both(RESULT, features) @ products.view(INTO * INTO, -1)
-    return results.view(OUT_OF, OUT_OF, *_tiles(features).shape[2:5], -1)
+    return results.view(OUT_OF, OUT_OF, *_tiles(features).shape[2:5], -1).permute(2, 3, 0, 4, 1, 5)
 
 
 def _both(matrix: list[list[int]], like: Tensor) -> Tensor:
@@ -119,8 +126,9 @@ def _tiles(features: Float[Tensor, "n g v c"]) -> Float[Tensor, "6 6 n a b c"]:
     return features.as_strided(size, (row, column, image, OUT_OF * row, OUT_OF * column, channel))
 
 
-def _joined(tiles: Float[Tensor, "4 4 n a b d"]) -> Float[Tensor, "n h w d"]:
-    return tiles.permute(2, 3, 0, 4, 1, 5).flatten(3, 4).flatten(1, 2)
+def _places(result: Float[Tensor, "n h w d"]) -> Float[Tensor, "n a 4 b 4 d"]:
+    """See tiles side by side, copying nothing."""
+    return result.unflatten(2, (-1, OUT_OF)).unflatten(1, (-1, OUT_OF))
 
 
 def _overlapped(tiles: Float[Tensor, "6 6 n a b c"]) -> Float[Tensor, "n g v c"]:

@@ -24,7 +24,7 @@ REACH = 3
 FINEST = 4
 """Cells of the grid that the feather is made on within its radius; finer ones would not show in the result."""
 BAND_PIXELS = 1 << 20
-"""Pixels counted at a time."""
+"""Pixels, or shares of cells, that are counted at a time."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class LabelMap:
         """Say which share of each cell every region covers; the shares of a cell sum to 1.
 
         Cells that the picture's lower or right end cuts are averaged over what is there. The answer takes 4 k bytes per
-        cell: ask for a large picture at a small stride window by window. Only the pixels under a window are touched.
+        cell: ask for a large picture at a small stride band by band. Only the pixels under a window are touched.
 
         Args:
             stride: pixels from one cell to the next, at least 1.
@@ -107,7 +107,7 @@ class LabelMap:
         shares = torch.empty(self.count, rows, columns)
         wide = self.labels[:, left * stride : (left + columns) * stride]
         of_column = np.arange(wide.shape[1]) // stride * self.count  # (w,)
-        band = max(1, BAND_PIXELS // max(1, wide.shape[1] * stride))
+        band = max(1, BAND_PIXELS // max(1, wide.shape[1] * stride, columns * self.count))
         for start in range(0, rows, band):
             stop = min(rows, start + band)
             part = wide[(top + start) * stride : (top + stop) * stride]
