@@ -13,7 +13,7 @@ from PIL import Image as Pillow
 
 from universal_style import cli
 from universal_style.drivers import ray_crew
-from universal_style.drivers.bounds import BASE_BYTES, FEWEST_PIXELS, bound_of, footprint, held_by
+from universal_style.drivers.bounds import BASE_BYTES, bound_of, footprint, held_by
 from universal_style.drivers.crew import in_order
 from universal_style.errors import InputError, OptionError
 from universal_style.methods import METHODS
@@ -158,12 +158,12 @@ def test_a_picture_is_divided_so_that_each_worker_has_a_window():
 def test_memory_is_shared_among_workers(stylizer):
     (stage,), _ = METHODS["wct"].recipe(levels=[1]).stages_of(stylizer.loaded)
     bound = bound_of("auto", "8GiB")
-    alone, shared = (bound.most(stage, 10**6, workers) for workers in (0, 2))
+    alone, shared = (bound.most(stage, LabelMap.uniform(1000, 1000), workers) for workers in (0, 2))
     of, left = footprint(stage).of, 2**33 - BASE_BYTES - held_by(10**6)
     assert of(alone + 1) > left >= of(alone)
     assert 2 * of(shared + 1) > left - 2 * BASE_BYTES >= 2 * of(shared)
     with pytest.raises(OptionError, match="too little"):
-        bound.most(stage, FEWEST_PIXELS, 100)
+        bound.most(stage, LabelMap.uniform(256, 256), 100)
 
 
 def test_answers_are_put_in_order():

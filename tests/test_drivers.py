@@ -8,7 +8,7 @@ from universal_style import canvas, transfer
 from universal_style.drivers import bounds, edits
 from universal_style.drivers.bounds import bound_of, bytes_of
 from universal_style.drivers.whole import carry
-from universal_style.errors import OptionError, OutputError
+from universal_style.errors import InputError, OptionError, OutputError
 from universal_style.images import Image
 from universal_style.methods import METHODS, Blind
 from universal_style.methods.walks import walks_over
@@ -87,7 +87,7 @@ def test_shares_of_many_regions_are_asked_for_in_bands(cat, ducks, monkeypatch):
     monkeypatch.setattr(edits, "SHARES", largest // 10)
     banded, tiled = both("wct", content, ducks, 100, **options)
     assert max(asked) < largest / 4  # a feather reaches beyond its band
-    assert (whole - banded).abs().max() < 1e-4
+    assert (whole - banded).abs().max() < 1e-3
     assert (whole - tiled).abs().max() < 1 / 255
 
 
@@ -237,6 +237,12 @@ def test_a_bound_on_memory_makes_windows_or_says_what_is_needed(cat, ducks):
     assert abs(free.pixels - bound.pixels).max() < 1 / 255
     with pytest.raises(OptionError, match=r"memory 300MiB is too little for 0.2 megapixels; this picture needs \d+MiB"):
         stylizer.run(content, ducks, memory="300MiB")
+    stripes = torch.arange(100).repeat_interleave(5) / 99
+    mask = stripes.expand(3, 400, -1)
+    with pytest.raises(
+        InputError, match=r"too little for 0.2 megapixels in 100 regions; this picture needs 2\d\d\dMiB"
+    ):
+        stylizer.run(content, ducks, content_mask=mask, memory="1400MiB")
 
 
 @pytest.mark.parametrize(

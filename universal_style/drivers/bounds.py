@@ -13,6 +13,7 @@ import torch
 from universal_style.canvas import is_mapped
 from universal_style.errors import InputError, OptionError
 from universal_style.networks.stage import Stage
+from universal_style.regions import LabelMap
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,11 @@ BASE_BYTES = 1000 * 2**20
 
 The peak of the command line over a tiny picture: 841 to 982 MiB by method and precision (`benchmarks/memory.py`).
 """
+REGION_BYTES = 14 * 2**20
+"""What is known of a region beside the first: its moments in the content and in a style, and its maps.
+
+Measured as the growth of the process from one region to 36 to 100: 7 MiB of `wct`, 11 of `wct2`, 13 of five levels.
+"""
 FEWEST_PIXELS = 256 * 256
 """Windows are no smaller than this; under it, most of a window would be halo."""
 SHARE = 0.5
@@ -75,12 +81,12 @@ UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 class Bound(Protocol):
     """Says how many pixels a window of a stage may have."""
 
-    def most(self, stage: Stage, picture: int, workers: int) -> int:
+    def most(self, stage: Stage, regions: LabelMap, workers: int) -> int:
         """Give the most pixels of a window, halo included.
 
         Args:
             stage: that is walked through.
-            picture: pixels of the picture.
+            regions: of the picture, of the same size.
             workers: processes beside this one that each take a walk at a time; 0 where this one does.
         """
         ...
@@ -94,7 +100,7 @@ class Bound(Protocol):
 class Unbounded:
     """A picture is one window."""
 
-    def most(self, stage: Stage, picture: int, workers: int) -> int:
+    def most(self, stage: Stage, regions: LabelMap, workers: int) -> int:
         return 2**62
 
     def as_options(self) -> dict[str, Any]:
@@ -111,7 +117,7 @@ class Side:
 
     pixels: int
 
-    def most(self, stage: Stage, picture: int, workers: int) -> int:
+    def most(self, stage: Stage, regions: LabelMap, workers: int) -> int:
         return self.pixels**2
 
     def as_options(self) -> dict[str, Any]:
@@ -128,23 +134,25 @@ class Memory:
 
     number: int
 
-    def most(self, stage: Stage, picture: int, workers: int) -> int:
+    def most(self, stage: Stage, regions: LabelMap, workers: int) -> int:
         """Give what is left for windows once the process and the picture have their share.
 
         Raises:
             OptionError: it is too little for any picture.
             InputError: it is too little for this one, and others may do.
         """
-        walks, base = max(1, workers), BASE_BYTES * (1 + workers)
+        walks, base, pixels = max(1, workers), BASE_BYTES * (1 + workers), regions.labels.size
         smallest = walks * footprint(stage).of(FEWEST_PIXELS)
-        needed = base + max(held_by(picture) + smallest, FILE_BYTES * picture)
+        known = known_of(regions) * (1 + workers)
+        needed = base + known + max(held_by(pixels) + smallest, FILE_BYTES * pixels)
         if self.number < needed:
             wrong = OptionError if self.number < base + smallest else InputError
+            parts = f" in {regions.count} regions" if regions.count > 1 else ""
             raise wrong(
-                f"memory {self.number / 2**20:.0f}MiB is too little for {picture / 1e6:.1f} megapixels; "
+                f"memory {self.number / 2**20:.0f}MiB is too little for {pixels / 1e6:.1f} megapixels{parts}; "
                 f"this picture needs {needed / 2**20:.0f}MiB"
             )
-        return footprint(stage).most((self.number - base - held_by(picture)) // walks)
+        return footprint(stage).most((self.number - base - known - held_by(pixels)) // walks)
 
     def as_options(self) -> dict[str, Any]:
         return {"tile": "auto", "memory": self.number}
@@ -154,9 +162,10 @@ class Memory:
 class FreeMemory:
     """Windows take at most a share of the memory that is free when they are chosen."""
 
-    def most(self, stage: Stage, picture: int, workers: int) -> int:
+    def most(self, stage: Stage, regions: LabelMap, workers: int) -> int:
         beside = workers if stage.device.type == "cpu" else 0  # each has a graphics card of its own
-        left = SHARE * free_memory(stage.device) - held_by(picture) - BASE_BYTES * beside
+        known = known_of(regions) * (1 + beside)
+        left = SHARE * free_memory(stage.device) - held_by(regions.labels.size) - known - BASE_BYTES * beside
         return max(FEWEST_PIXELS, footprint(stage).most(int(left) // max(1, beside)))
 
     def as_options(self) -> dict[str, Any]:
@@ -166,6 +175,11 @@ class FreeMemory:
 def held_by(picture: int) -> int:
     """Estimate the bytes that the pixels of a picture take beside its windows; one in a file takes none."""
     return 0 if is_mapped(1, picture) else PICTURE_BYTES * picture
+
+
+def known_of(regions: LabelMap) -> int:
+    """Estimate the bytes of what is known of regions, in each process; a picture without any has it in the base."""
+    return REGION_BYTES * (regions.count - 1)
 
 
 def footprint(stage: Stage) -> Footprint:

@@ -103,8 +103,9 @@ def _bands(height: int, width: int, most: int) -> Iterator[tuple[int, int]]:
 
 def _moments(columns: Float[Tensor, "c rows columns"], weights: Float[Tensor, "rows columns"] | None) -> Moments:
     """Take moments band by band, so that no copy of all columns is made."""
-    total = Moments.empty(len(columns), exact_device(columns.device))
-    for top, stop in _bands(*columns.shape[1:], CHUNK_COLUMNS):
+    channels, height, width = columns.shape
+    total = Moments.empty(channels, exact_device(columns.device))
+    for top, stop in _bands(height, width, CHUNK_COLUMNS):
         share = None if weights is None else weights[top:stop].flatten()
         if share is None or share.any():
             total = total.merge(Moments.of(columns[:, top:stop].flatten(1), share))

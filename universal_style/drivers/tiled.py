@@ -114,20 +114,20 @@ class Tiled:
         """Give the options that make it."""
         return self.bound.as_options() | {"observe_size": self.observing.long_side} | self.crew.as_options()
 
-    def most(self, stage: Stage, height: int, width: int, hands: Hands) -> int:
+    def most(self, stage: Stage, regions: LabelMap, hands: Hands) -> int:
         """Give the most pixels of a window: as many as the bound allows, or fewer so that each worker has one."""
-        parts = max(1, hands.workers)
-        strip = strip_area(height, width, stage.stride, stage.halo, parts)
-        return min(self.bound.most(stage, height * width, hands.workers), max(FEWEST_PIXELS, strip))
+        strip = strip_area(regions.height, regions.width, stage.stride, stage.halo, max(1, hands.workers))
+        return min(self.bound.most(stage, regions, hands.workers), max(FEWEST_PIXELS, strip))
 
-    def surveyed(self, stages: Sequence[Stage], height: int, width: int) -> int:
+    def surveyed(self, stages: Sequence[Stage], regions: LabelMap) -> int:
         """Give the most pixels of a window of the styles that a picture is given: no more than of its own."""
-        asked = min(self.bound.most(stage, height * width, 0) for stage in stages)
+        asked = min(self.bound.most(stage, regions, 0) for stage in stages)
         return max(FEWEST_PIXELS, min(asked, WINDOW_PIXELS))
 
-    def plan(self, stage: Stage, height: int, width: int, hands: Hands) -> str:
+    def plan(self, stage: Stage, regions: LabelMap, hands: Hands) -> str:
         """Say in a few words how a picture will be divided; nothing where it will not be."""
-        tiles = windows(height, width, stage.stride, stage.halo, self.most(stage, height, width, hands))
+        most = self.most(stage, regions, hands)
+        tiles = windows(regions.height, regions.width, stage.stride, stage.halo, most)
         largest = max(tiles, key=lambda window: window.area)
         sides = (largest.columns.stop - largest.columns.start, largest.rows.stop - largest.rows.start)
         return f"{len(tiles)} windows of at most {sides[0]}×{sides[1]}" if len(tiles) > 1 else ""
@@ -142,7 +142,7 @@ class Tiled:
             hands: those of the crew, gathered.
         """
         height, width = pixels.shape[2:]
-        most = self.most(stage, height, width, hands)
+        most = self.most(stage, regions, hands)
         tiles = windows(height, width, stage.stride, stage.halo, most)
         if len(tiles) == 1:
             return carry(stage, pixels, fit, regions)

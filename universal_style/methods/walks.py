@@ -82,7 +82,7 @@ class Walks:
         stages, checkpoints = self.stages_of(loaded)
         sites = frozenset(site for stage in stages for site in stage.sites)
         task.witness.edits(walks_over(stages), sites)
-        most = self.driver.surveyed(stages, *task.pixels.shape[2:])
+        most = self.driver.surveyed(stages, task.regions)
         observed = []
         for number, (subject, labels) in enumerate(zip(task.subjects, task.regions_of_styles, strict=True), start=1):
             task.steps.begin("observe styles", f"observing style {number}")
@@ -113,10 +113,9 @@ class Fitted:
         return replace(self, fit=wrap(self.fit))
 
     def carry(self, pixels: Float[Tensor, "1 3 h w"], regions: LabelMap, steps: Steps) -> Float[Tensor, "1 3 h w"]:
-        height, width = pixels.shape[2:]
         with self.driver.crew.gathered() as hands:
             for stage in self.stages:
-                if windows := self.driver.plan(stage, height, width, hands):
+                if windows := self.driver.plan(stage, regions, hands):
                     self.witness.plans(f"relu{stage.decoder.level}_1", windows)
             for stage in self.stages:
                 steps.begin(f"relu{stage.decoder.level}_1")

@@ -128,7 +128,8 @@ def _tiles(features: Float[Tensor, "n g v c"]) -> Float[Tensor, "6 6 n a b c"]:
 
 def _places(result: Float[Tensor, "n h w d"]) -> Float[Tensor, "n a 4 b 4 d"]:
     """See tiles side by side, copying nothing."""
-    return result.unflatten(2, (-1, OUT_OF)).unflatten(1, (-1, OUT_OF))
+    places: Tensor = result.unflatten(2, (-1, OUT_OF)).unflatten(1, (-1, OUT_OF))
+    return places
 
 
 def _overlapped(tiles: Float[Tensor, "6 6 n a b c"]) -> Float[Tensor, "n g v c"]:
