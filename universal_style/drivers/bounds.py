@@ -63,10 +63,11 @@ BASE_BYTES = 1000 * 2**20
 
 The peak of the command line over a tiny picture: 841 to 982 MiB by method and precision (`benchmarks/memory.py`).
 """
-REGION_BYTES = 14 * 2**20
+REGION_BYTES = 20 * 2**20
 """What is known of a region beside the first: its moments in the content and in a style, and its maps.
 
-Measured as the growth of the process from one region to 36 to 100: 7 MiB of `wct`, 11 of `wct2`, 13 of five levels.
+Measured as the growth of the process from one region to 36 to 100: 7 MiB of `wct`, 11 of `wct2`, 13 of five levels,
+and half as much again in windows, whose moments are held beside what is known.
 """
 FEWEST_PIXELS = 256 * 256
 """Windows are no smaller than this; under it, most of a window would be halo."""

@@ -40,7 +40,9 @@ class Tally:
     area: float
 
     def join(self, other: Tally) -> Tally:
-        """Add what another window showed."""
+        """Add what another window showed, which may be nothing."""
+        if not (self.area and other.area):
+            return self if self.area else other
         return Tally(self.moments.merge(other.moments), self.area + other.area)
 
     @property
@@ -63,7 +65,7 @@ def tallies(features: Float[Tensor, "1 c g v"], site: Site, regions: LabelMap, w
         areas = shares.sum(dim=(1, 2), dtype=torch.float64).tolist()
         weights = shares.square().to(features.device)
         more = (Tally(_moments(inside[:, top:stop], weight), area) for weight, area in zip(weights, areas, strict=True))
-        seen = [tally.join(other) if other.area else tally for tally, other in zip(seen, more, strict=True)]
+        seen = [tally.join(other) for tally, other in zip(seen, more, strict=True)]
     return seen
 
 

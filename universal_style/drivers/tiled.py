@@ -63,8 +63,11 @@ class Everywhere:
             for shown in in_order(hands.answers(Seeing(found, wave), stage, pixels, regions, tiles)):
                 rest(pixels)
                 for site, more in shown.items():
-                    known = seen.get(site)
-                    seen[site] = [a.join(b) for a, b in zip(known, more, strict=True)] if known else more
+                    if site not in seen:
+                        seen[site] = more
+                        continue
+                    for label, tally in enumerate(more):  # one by one: those of a hundred regions are large
+                        seen[site][label] = seen[site][label].join(tally)
             for site in wave:
                 found[site] = fit(site, [tally.total for tally in seen[site]])
         return found
