@@ -24,6 +24,19 @@ def test_its_gradients_are_those_of_finite_differences(size):
     assert torch.autograd.gradcheck(winograd_convolution, operands(*size))
 
 
+def test_a_bias_may_learn_alone():
+    features, weight, bias = operands(8, 9)
+    winograd_convolution(features.detach(), weight.detach(), bias).sum().backward()
+    torch.testing.assert_close(bias.grad, torch.full((7,), 2 * 8 * 9.0, dtype=torch.float64))
+
+
+def test_what_comes_out_may_be_changed_in_place_at_no_price():
+    for size in ((8, 12), (9, 14)):
+        convolved = winograd_convolution(*operands(*size))
+        assert not convolved._is_view()
+        assert convolved.is_contiguous(memory_format=torch.channels_last)
+
+
 def test_float32_loses_little():
     given = operands(24, 32, (256, 256), torch.float32)
     exact = functional.conv2d(*(part.double() for part in given))

@@ -35,7 +35,7 @@ def winograd_convolution(
     height, width = (length - 2 for length in bordered.shape[2:])
     more = (0, -width % OUT_OF, 0, -height % OUT_OF)
     columns = (functional.pad(bordered, more) if any(more) else bordered).permute(0, 2, 3, 1).contiguous()
-    if not (torch.is_grad_enabled() and (columns.requires_grad or weight.requires_grad)):
+    if not (torch.is_grad_enabled() and any(part.requires_grad for part in (columns, weight, bias))):
         return _in_strips(columns, _kernels(weight), bias).permute(0, 3, 1, 2)[:, :, :height, :width]
     convolved: Tensor = _Winograd.apply(columns, weight, bias)
     # What comes out is changed in place by a ReLU; of a view, automatic differentiation would copy all for that, twice.
@@ -66,8 +66,8 @@ class _Winograd(torch.autograd.Function):
         ctx.save_for_backward(seen if ctx.needs_input_grad[1] else None, kernels)
         ctx.tiles = _tiles(features).shape[2:5]
         count, height, width, _ = features.shape
-        shape = count, len(weight), height - 2, width - 2
-        result = torch.empty(shape, dtype=features.dtype, memory_format=torch.channels_last)
+        size = count, len(weight), height - 2, width - 2
+        result = torch.empty(size, dtype=features.dtype, device=features.device, memory_format=torch.channels_last)
         torch.add(_products(seen, kernels, features), bias, out=_places(result.permute(0, 2, 3, 1)))
         return result
 
