@@ -14,6 +14,14 @@ from universal_style.devices import exact_device
 
 CHUNK_COLUMNS = 16384
 """Columns whose scatter is summed in the features' own precision before it enters the float64 total."""
+GRAPHICS_NUMBERS = 1 << 26
+"""Numbers of a feature picture that a graphics card works on at a time: fewer would keep it waiting for commands."""
+TINY = torch.finfo(torch.float64).tiny
+
+
+def columns_at_a_time(channels: int, device: torch.device) -> int:
+    """Give the columns to be worked on at a time, as many as a CPU's caches hold: a multiple of `CHUNK_COLUMNS`."""
+    return CHUNK_COLUMNS if device.type == "cpu" else max(1, GRAPHICS_NUMBERS // channels // CHUNK_COLUMNS) * CHUNK_COLUMNS
 
 
 @dataclass(frozen=True)
@@ -44,31 +52,41 @@ class Moments:
             columns: one feature vector per column, any float precision.
             weights: non-negative weight per column (region coverage); 1 when left out.
         """
-        home = exact_device(columns.device)
-        total = cls.empty(columns.shape[0], home)
-        for start in range(0, columns.shape[1], CHUNK_COLUMNS):
-            part = slice(start, start + CHUNK_COLUMNS)
-            total = total.merge(cls._of_chunk(columns[:, part], None if weights is None else weights[part]))
+        total = cls.empty(columns.shape[0], exact_device(columns.device))
+        rows = columns.T
+        if weights is not None:  # of all columns, most lie outside of a region
+            counted = weights > 0
+            rows, weights = rows[counted], weights[counted]
+        most, whole = columns_at_a_time(*columns.shape[:1], columns.device), len(rows) // CHUNK_COLUMNS * CHUNK_COLUMNS
+        starts = [*range(0, whole, most), *([whole] if whole < len(rows) else [])]
+        for start in starts:
+            stop = min(start + most, whole) if start < whole else len(rows)
+            size = min(CHUNK_COLUMNS, stop - start)
+            chunks = rows[start:stop].unflatten(0, (-1, size))  # (m, c) -> (b, k, c)
+            shares = None if weights is None else weights[start:stop].unflatten(0, (-1, size))
+            total = total.merge(cls._of_chunks(chunks, shares))
         return total
 
     @classmethod
-    def _of_chunk(cls, columns: Tensor, weights: Tensor | None) -> Moments:
+    def _of_chunks(cls, columns: Float[Tensor, "b k c"], weights: Float[Tensor, "b k"] | None) -> Moments:
+        """Sum each chunk in the columns' own precision, and the chunks in float64."""
         home = exact_device(columns.device)
-        if weights is not None:  # of all columns, most lie outside of a region
-            counted = weights > 0
-            columns, weights = columns.T[counted].T, weights[counted]
         work = columns if columns.dtype == torch.float64 else columns.float()
-        shares = work.new_ones(work.shape[1]) if weights is None else weights.to(work.dtype)
-        count = shares.sum()
-        if count <= 0:
-            return cls.empty(work.shape[0], home)
-        mean = (work @ shares) / count
-        centred = work - mean[:, None]
-        mean_left = (centred @ shares) / count  # what rounding left of the mean
-        scatter = (centred * shares) @ centred.T
-        count, mean, mean_left, scatter = (part.to(home).double() for part in (count, mean, mean_left, scatter))
+        shares = work.new_ones(work.shape[:2]) if weights is None else weights.to(work.dtype)
+        counts = shares.sum(dim=1)
+        tiny = torch.finfo(work.dtype).tiny
+        means = torch.einsum("bk,bkc->bc", shares, work) / counts.clamp(min=tiny)[:, None]
+        centred = work - means[:, None]
+        left = torch.einsum("bk,bkc->bc", shares, centred) / counts.clamp(min=tiny)[:, None]  # of the mean, by rounding
+        scatter = (centred * shares[..., None]).mT @ centred
+        counts, means, left, scatter = (part.to(home).double() for part in (counts, means, left, scatter))
+        means, scatter = means + left, scatter.sum(dim=0)
         scatter = (scatter + scatter.T) / 2  # a product of matrices is symmetric but for rounding
-        return cls(count, mean + mean_left, scatter - count * torch.outer(mean_left, mean_left))
+        count = counts.sum()
+        mean = counts @ means / count.clamp(min=TINY)
+        around = means - mean
+        between = (around * counts[:, None]).T @ around - (left * counts[:, None]).T @ left
+        return cls(count, mean, scatter + between)
 
     @property
     def channels(self) -> int:
@@ -93,10 +111,8 @@ class Moments:
         Source: Chan, Golub and LeVeque 1983, equation 1.5 in matrix form.
         """
         count = self.count + other.count
-        if count <= 0:
-            return self
         gap = other.mean - self.mean
-        share = other.count / count
+        share = other.count / count.clamp(min=TINY)
         return Moments(
             count=count,
             mean=self.mean + gap * share,

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from universal_style.devices import exact_device
-from universal_style.moments import CHUNK_COLUMNS, Moments
+from universal_style.moments import Moments, columns_at_a_time
 from universal_style.networks.stage import Site
 from universal_style.regions import LabelMap
 from universal_style.transforms import AffineMap
@@ -78,14 +78,15 @@ def send_through(
 ) -> Float[Tensor, "1 c g v"]:
     """Send the columns of each region through its map, in place and band by band; borders are feathered."""
     height, width = features.shape[2:]
+    most = columns_at_a_time(features.shape[1], features.device)
     if len(maps) == 1:
-        for top, stop in _bands(height, width, CHUNK_COLUMNS):
+        for top, stop in _bands(height, width, most):
             part = features[:, :, top:stop]
             part.copy_(maps[0](part.float()))
         return features
     for above, below in _bands(height, width * len(maps), SHARES):
         shares = _shares(regions, site, window, above, below, width).to(features.device)
-        for top, stop in _bands(below - above, width, CHUNK_COLUMNS):
+        for top, stop in _bands(below - above, width, most):
             part = features[:, :, above + top : above + stop]
             given = part.float()
             edited = torch.zeros_like(given)
@@ -107,7 +108,7 @@ def _moments(columns: Float[Tensor, "c rows columns"], weights: Float[Tensor, "r
     """Take moments band by band, so that no copy of all columns is made."""
     channels, height, width = columns.shape
     total = Moments.empty(channels, exact_device(columns.device))
-    for top, stop in _bands(height, width, CHUNK_COLUMNS):
+    for top, stop in _bands(height, width, columns_at_a_time(channels, columns.device)):
         share = None if weights is None else weights[top:stop].flatten()
         if share is None or share.any():
             total = total.merge(Moments.of(columns[:, top:stop].flatten(1), share))

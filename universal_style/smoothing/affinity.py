@@ -21,10 +21,10 @@ EPSILON = 3e-6
 The papers have 1e-7, under which steps of a single grey level are walls: the blocks of a JPEG's sky then show in the
 result. Here a step of one level of 255, whose variance over a window is about this, is half a wall.
 """
-BAND_PIXELS = 1 << 15
+BAND_PIXELS = {"cpu": 1 << 15, "cuda": 1 << 21}
 """Pixels whose windows are treated at a time, in float64."""
 CHUNK = 1 << 16
-"""Pixels of a product computed at a time, so that its sums stay in the cache."""
+"""Pixels of a product computed at a time, so that its sums stay in a CPU's cache."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Affinity:
         height, width = guide.shape[1:]
         planes = torch.zeros(len(OFFSETS), height, width, device=guide.device)
         pending = torch.zeros(len(OFFSETS), 2, width, dtype=torch.float64, device=guide.device)
-        band = max(4, BAND_PIXELS // width)
+        band = max(4, BAND_PIXELS[guide.device.type] // width)
         for top in range(0, height - 2, band):
             rows = min(band, height - 2 - top)
             sums = torch.zeros(len(OFFSETS), rows + 2, width, dtype=torch.float64, device=guide.device)
@@ -99,7 +99,7 @@ class Affinity:
         stencil, given = self.planes.flatten(1), values.flatten(1)  # (c, h, w) -> (c, h w)
         degrees = self.degrees.flatten()  # (h, w) -> (h w,)
         product = (torch.empty_like(given) if out is None else out).view(given.shape)  # as above
-        chunk = CHUNK if values.device.type == "cpu" else count
+        chunk = chunk_of(self.degrees)
         for start in range(0, count, chunk):
             stop = min(start + chunk, count)
             part = product[:, start:stop]
@@ -117,6 +117,11 @@ class Affinity:
                     weights = plane[back].to(given.dtype)
                     part[:, behind - start :].addcmul_(weights, given[:, back], value=of_affinity)
         return product.view(values.shape)
+
+
+def chunk_of(plane: Float[Tensor, "h w"]) -> int:
+    """Give the pixels to be worked on at a time: `CHUNK` on a CPU; a graphics card takes all of them at once."""
+    return CHUNK if plane.device.type == "cpu" else max(1, plane.numel())
 
 
 def at_least(planes: Float[Tensor, "1 c h w"], side: int) -> Float[Tensor, "1 c g v"]:

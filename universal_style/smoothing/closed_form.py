@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from universal_style.errors import OutputError
-from universal_style.smoothing.affinity import CHUNK, EPSILON, SMALLEST_SIDE, Affinity, at_least
+from universal_style.smoothing.affinity import EPSILON, SMALLEST_SIDE, Affinity, at_least, chunk_of
 from universal_style.smoothing.coarse import CoarseModels
 
 MOST_ITERATIONS = 3000
@@ -156,13 +156,15 @@ def _round(
 
 def _dots(one: Float[Tensor, "c h w"], other: Float[Tensor, "c h w"]) -> Float[Tensor, " c"]:
     """Give the products of planes, summed chunk by chunk: float32 sums over megapixels would drift."""
-    chunks = zip(*(planes.flatten(1).split(CHUNK, dim=1) for planes in (one, other)), strict=True)  # -> (c, h w)
+    chunk = chunk_of(one[0])
+    chunks = zip(*(planes.flatten(1).split(chunk, dim=1) for planes in (one, other)), strict=True)  # -> (c, h w)
     total: Tensor = torch.stack([torch.linalg.vecdot(*pair) for pair in chunks]).sum(0)
     return total
 
 
 def _norms(left: Float[Tensor, "c h w"], affinity: Affinity) -> Float[Tensor, " c"]:
     """Give the squared norms of a residual in U as one in R."""
-    chunks = zip(*(planes.flatten(-2).split(CHUNK, dim=-1) for planes in (left, affinity.degrees)), strict=True)
+    chunk = chunk_of(affinity.degrees)
+    chunks = zip(*(planes.flatten(-2).split(chunk, dim=-1) for planes in (left, affinity.degrees)), strict=True)
     total: Tensor = torch.stack([(part.square() / degrees).sum(1) for part, degrees in chunks]).sum(0)
     return total
