@@ -2,9 +2,9 @@
 
     python benchmarks/graphics.py [--sizes 512x512 1024x1024 2160x3840 4320x7680] [--dtypes float16] -o RESULT.json
 
-Seconds are medians on the clock. `seconds` is a whole run from pixels in memory to pixels in memory, both copies between
-the card and the machine among it, without reading and writing files; `stages` is the walks alone, and `smooth` the
-smoothing. Operations are counted from the shapes that every operator of the walks takes and gives (`roofline.py`);
+Seconds are medians on the clock. `seconds` is a whole run from pixels in memory to pixels in memory, both copies
+between the card and the machine among it, without reading and writing files; `stages` is the walks alone, and `smooth`
+the smoothing. Operations are counted from the shapes that every operator of the walks takes and gives (`roofline.py`);
 the ceiling is a large 3×3 convolution in the same precision, measured before. The PSNR compares a result with the same
 method's in float32.
 """

@@ -6,10 +6,12 @@ import sys
 import pytest
 import torch
 from pin_features import FILE, pinned_picture, summary
+from torch.nn import functional
 
 from universal_style.errors import CheckpointError
 from universal_style.methods.stages import Progressive
 from universal_style.networks import bands, convert
+from universal_style.networks.borders import INWARD, Framed
 from universal_style.networks.checkpoints import (
     bundled_folder,
     decoder_name,
@@ -31,7 +33,7 @@ from universal_style.networks.pooling import (
     haar_analysis,
     haar_synthesis,
 )
-from universal_style.networks.stage import Stage, climb, encoder_site
+from universal_style.networks.stage import Stage, climb, encoder_site, to_precision
 from universal_style.networks.vgg import LEVELS, Encoder, block_convolutions, channels_at, convolutions, stride_at
 
 
@@ -95,13 +97,42 @@ def test_a_walk_goes_on_with_what_it_is_sent(encoder):
 def test_doubled_features_are_convolved_in_bfloat16_without_a_checkerboard():
     layer = ReflectionConvolution(48, 24).requires_grad_(False)
     features = 10 * torch.rand(1, 48, 8, 8).bfloat16()
-    exact = layer(doubled(features.float()))
+    exact = layer(doubled(features.float())).relu()
     layer.to(torch.bfloat16)
-    found = NearestPooling().up_and_convolve(features, (), layer)
+    found = NearestPooling().up_and_activate(features, (), layer)
     assert found.dtype == torch.bfloat16
     torch.testing.assert_close(found.float(), exact, rtol=0.02, atol=0.05)
-    flat = NearestPooling().up_and_convolve(features[..., :1, :1].expand_as(features), (), layer)
+    flat = NearestPooling().up_and_activate(features[..., :1, :1].expand_as(features), (), layer)
     assert torch.equal(flat, flat[..., :1, :1].expand_as(flat))
+
+
+@pytest.mark.parametrize("mode", INWARD)
+@pytest.mark.parametrize("size", [(2, 2), (3, 7), (16, 9)])
+def test_a_frame_by_copies_is_the_padding(mode, size):
+    features = torch.randn(2, 3, *size, dtype=torch.float64).to(memory_format=torch.channels_last).requires_grad_()
+    framed = Framed.apply(features, INWARD[mode], torch.float64)
+    assert torch.equal(framed, functional.pad(features, (1, 1, 1, 1), mode=mode))
+    assert framed.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(framed.float(), Framed.apply(features, INWARD[mode], torch.float32))
+    assert torch.autograd.gradcheck(lambda given: Framed.apply(given, INWARD[mode], torch.float64), features)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("pooling", POOLINGS.values(), ids=POOLINGS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_a_stage_gives_the_same_on_a_graphics_card(pooling, dtype):
+    decoder = Decoder(3, pooling.widening).requires_grad_(False)
+    encoder = Encoder(3)
+    pixels, found = torch.rand(1, 3, 64, 48), {}
+    for device, precision in (("cpu", torch.float32), ("cuda", dtype)):
+        for network in (encoder, decoder):
+            to_precision(network, torch.device(device), precision)
+        with torch.inference_mode():
+            kept: list[tuple[torch.Tensor, ...]] = []
+            *_, (_, features) = encoder.ascend(pixels.to(device), pooling, 3, kept)
+            found[device] = features.float().cpu(), decoder(features, kept, pooling).float().cpu()
+    for on_card, exact in zip(found["cuda"], found["cpu"], strict=True):
+        assert (on_card - exact).norm() <= 4e-3 * exact.norm()
 
 
 def test_haar_synthesis_inverts_analysis():

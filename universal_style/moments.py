@@ -21,7 +21,9 @@ TINY = torch.finfo(torch.float64).tiny
 
 def columns_at_a_time(channels: int, device: torch.device) -> int:
     """Give the columns to be worked on at a time, as many as a CPU's caches hold: a multiple of `CHUNK_COLUMNS`."""
-    return CHUNK_COLUMNS if device.type == "cpu" else max(1, GRAPHICS_NUMBERS // channels // CHUNK_COLUMNS) * CHUNK_COLUMNS
+    return (
+        CHUNK_COLUMNS if device.type == "cpu" else max(1, GRAPHICS_NUMBERS // channels // CHUNK_COLUMNS) * CHUNK_COLUMNS
+    )
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Moments:
         if weights is not None:  # of all columns, most lie outside of a region
             counted = weights > 0
             rows, weights = rows[counted], weights[counted]
-        most, whole = columns_at_a_time(*columns.shape[:1], columns.device), len(rows) // CHUNK_COLUMNS * CHUNK_COLUMNS
+        most, whole = columns_at_a_time(columns.shape[0], columns.device), len(rows) // CHUNK_COLUMNS * CHUNK_COLUMNS
         starts = [*range(0, whole, most), *([whole] if whole < len(rows) else [])]
         for start in starts:
             stop = min(start + most, whole) if start < whole else len(rows)
@@ -71,14 +73,20 @@ class Moments:
     def _of_chunks(cls, columns: Float[Tensor, "b k c"], weights: Float[Tensor, "b k"] | None) -> Moments:
         """Sum each chunk in the columns' own precision, and the chunks in float64."""
         home = exact_device(columns.device)
-        work = columns if columns.dtype == torch.float64 else columns.float()
-        shares = work.new_ones(work.shape[:2]) if weights is None else weights.to(work.dtype)
-        counts = shares.sum(dim=1)
-        tiny = torch.finfo(work.dtype).tiny
-        means = torch.einsum("bk,bkc->bc", shares, work) / counts.clamp(min=tiny)[:, None]
-        centred = work - means[:, None]
-        left = torch.einsum("bk,bkc->bc", shares, centred) / counts.clamp(min=tiny)[:, None]  # of the mean, by rounding
-        scatter = (centred * shares[..., None]).mT @ centred
+        precision = torch.promote_types(columns.dtype, torch.float32)
+        if weights is None:
+            counts = columns.new_full(columns.shape[:1], columns.shape[1], dtype=precision)
+            means = columns.mean(dim=1, dtype=precision)
+            centred = columns - means[:, None]  # in the means' precision
+            left, weighted = centred.mean(dim=1), centred  # what rounding left of the mean
+        else:
+            shares, work = weights.to(precision), columns.to(precision)
+            counts = shares.sum(dim=1)
+            over = counts.clamp(min=torch.finfo(precision).tiny)[:, None]
+            means = torch.einsum("bk,bkc->bc", shares, work) / over
+            centred = work - means[:, None]
+            left, weighted = torch.einsum("bk,bkc->bc", shares, centred) / over, centred * shares[..., None]
+        scatter = weighted.mT @ centred
         counts, means, left, scatter = (part.to(home).double() for part in (counts, means, left, scatter))
         means, scatter = means + left, scatter.sum(dim=0)
         scatter = (scatter + scatter.T) / 2  # a product of matrices is symmetric but for rounding

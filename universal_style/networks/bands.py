@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-BAND_BYTES = {"cpu": 64 * 2**20, "cuda": 512 * 2**20}
+BAND_BYTES = {"cpu": 64 * 2**20, "cuda": 2 * 2**30}
 """Of the features in work at a time: on a CPU what its caches may hold, on a graphics card what keeps it busy."""
 LEAST_HALOS = 12
 """Rows of a band, in halos: fewer would be computed twice too often."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional
 
+from universal_style.networks.borders import bordered
 from universal_style.networks.winograd import OUT_OF, winograd_convolution
 
 WINOGRAD_CHANNELS = {False: 256, True: 128}
@@ -44,13 +44,32 @@ class ReflectionConvolution(nn.Conv2d):
             and count * height * width >= WINOGRAD_TILES * OUT_OF**2
         )
 
-    def bordered(self, features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c g v"]:
-        """Reflect one pixel at each side."""
-        return functional.pad(self.taken(features), (1, 1, 1, 1), mode="reflect")
+    def activated(self, features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d h w"]:
+        """Convolve, and put 0 in the place of negative numbers."""
+        if activates_at_once(features):
+            place = (1, 1), (0, 0), (1, 1), 1  # stride, padding, dilation, groups
+            return torch.cudnn_convolution_relu(self.bordered(features), self.weight, self.bias, *place)
+        convolved: Tensor = self(features)
+        return convolved.relu_()
 
-    def taken(self, features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
-        """Give the features in the precision of the weights."""
-        return features if torch.is_autocast_enabled(features.device.type) else features.to(self.weight.dtype)
+    def bordered(self, features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c g v"]:
+        """Reflect one pixel at each side, in the precision of the weights."""
+        mixed = torch.is_autocast_enabled(features.device.type)
+        return bordered(features, "reflect", features.dtype if mixed else self.weight.dtype)
+
+
+def activates_at_once(features: Tensor) -> bool:
+    """Say whether bias and ReLU go with the convolution: by cuDNN, where no gradients are asked for.
+
+    Each would otherwise pass over the features once more, which takes as long as a convolution of few channels.
+    """
+    return (
+        features.device.type == "cuda"
+        and torch.backends.cudnn.is_available()
+        and torch.version.hip is None
+        and not torch.is_grad_enabled()
+        and not torch.is_autocast_enabled("cuda")
+    )
 
 
 def bias_of(layer: ReflectionConvolution) -> Tensor:

@@ -14,6 +14,9 @@ from universal_style.networks.convolution import ReflectionConvolution
 from universal_style.networks.pooling import Kept, Pooling
 from universal_style.networks.vgg import block_convolutions, convolution, convolutions, halo_of, row_bytes
 
+PIXELS = "conv1_1"
+"""The layer that gives pixels, which are left as they are; every other is followed by a ReLU."""
+
 
 class DecoderBlock(nn.Module):
     """The layers from relu{level}_1 back to relu{level-1}_1 (or the pixels), named after those that they mirror.
@@ -42,9 +45,7 @@ class DecoderBlock(nn.Module):
             if position == 1:
                 features = pooling.up(features, kept)
             yield name, features
-            features = convolution(self, name)(features)
-            if name != "conv1_1":
-                features = features.relu_()
+            features = self._convolved(name, features)
         yield "", features
 
     def forward(self, features: Float[Tensor, "n c h w"], kept: Kept, pooling: Pooling) -> Float[Tensor, "n d g v"]:
@@ -56,11 +57,15 @@ class DecoderBlock(nn.Module):
 
     def _through(self, pooling: Pooling, features: Tensor, *kept: Tensor) -> tuple[Tensor]:
         for position, name in enumerate(self.names):
-            layer = convolution(self, name)
-            features = pooling.up_and_convolve(features, kept, layer) if position == 1 else layer(features)
-            if name != "conv1_1":
-                features = features.relu_()
+            if position == 1:
+                features = pooling.up_and_activate(features, kept, convolution(self, name))
+            else:
+                features = self._convolved(name, features)
         return (features,)
+
+    def _convolved(self, name: str, features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d h w"]:
+        layer = convolution(self, name)
+        return layer(features) if name == PIXELS else layer.activated(features)
 
 
 class Decoder(nn.Module):

@@ -11,7 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from universal_style.networks.convolution import ReflectionConvolution, bias_of
+from universal_style.networks.borders import bordered
+from universal_style.networks.convolution import ReflectionConvolution, activates_at_once, bias_of
 
 Kept = tuple[Tensor, ...]
 """What going down keeps for coming back up: nothing, where the maxima were, or wavelet bands."""
@@ -48,10 +49,10 @@ class Pooling(Protocol):
         """Double the size with what `down` kept."""
         ...
 
-    def up_and_convolve(
+    def up_and_activate(
         self, features: Float[Tensor, "n c h w"], kept: Kept, layer: ReflectionConvolution
     ) -> Float[Tensor, "n e g v"]:
-        """Give the layer's answer to `up`, by whatever way is quickest."""
+        """Give the layer's activated answer to `up`, by whatever way is quickest."""
         ...
 
 
@@ -73,10 +74,10 @@ class NearestPooling:
     def up(self, features: Float[Tensor, "n c h w"], kept: Kept) -> Float[Tensor, "n c g v"]:
         return doubled(features)
 
-    def up_and_convolve(
+    def up_and_activate(
         self, features: Float[Tensor, "n c h w"], kept: Kept, layer: ReflectionConvolution
     ) -> Float[Tensor, "n e g v"]:
-        return doubled_and_convolved(features, layer)
+        return doubled_and_activated(features, layer)
 
 
 @dataclass(frozen=True)
@@ -97,10 +98,10 @@ class AveragePooling:
     def up(self, features: Float[Tensor, "n c h w"], kept: Kept) -> Float[Tensor, "n c g v"]:
         return doubled(features)
 
-    def up_and_convolve(
+    def up_and_activate(
         self, features: Float[Tensor, "n c h w"], kept: Kept, layer: ReflectionConvolution
     ) -> Float[Tensor, "n e g v"]:
-        return doubled_and_convolved(features, layer)
+        return doubled_and_activated(features, layer)
 
 
 @dataclass(frozen=True)
@@ -129,10 +130,10 @@ class IndexPooling:
         shares = where.view(torch.uint8) + 1  # halves of the maximum: a product is quicker than a choice, and as exact
         return doubled(features / 2).mul_(shares)
 
-    def up_and_convolve(
+    def up_and_activate(
         self, features: Float[Tensor, "n c h w"], kept: Kept, layer: ReflectionConvolution
     ) -> Float[Tensor, "n e g v"]:
-        return layer.forward(self.up(features, kept))
+        return layer.activated(self.up(features, kept))
 
 
 @dataclass(frozen=True)
@@ -154,10 +155,10 @@ class HaarSumPooling:
     def up(self, features: Float[Tensor, "n c h w"], kept: Kept) -> Float[Tensor, "n c g v"]:
         return haar_synthesis(features, *kept)
 
-    def up_and_convolve(
+    def up_and_activate(
         self, features: Float[Tensor, "n c h w"], kept: Kept, layer: ReflectionConvolution
     ) -> Float[Tensor, "n e g v"]:
-        return layer.forward(self.up(features, kept))
+        return layer.activated(self.up(features, kept))
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,7 @@ class HaarCat5Pooling:
             vertical[:, :, ::2].neg_()
         return torch.cat([ll, lh, hl, hh, before], dim=1)
 
-    def up_and_convolve(
+    def up_and_activate(
         self, features: Float[Tensor, "n c h w"], kept: Kept, layer: ReflectionConvolution
     ) -> Float[Tensor, "n e g v"]:
         """Convolve the bands at their own size and add what the features before pooling give.
@@ -200,11 +201,14 @@ class HaarCat5Pooling:
             torch.cat([features, *(band.to(features.dtype) for band in details)], dim=1),
             layer,
             bands.flatten(1, 2),
-            bias_of(layer),
             signs=((1, 1), (1, -1), (-1, 1), (-1, -1)),
         )
-        rest = functional.conv2d(layer.bordered(before), layer.weight[:, 4 * channels :])
-        return from_bands.add_(rest)
+        rest, weight = layer.bordered(before), layer.weight[:, 4 * channels :]
+        if activates_at_once(features):
+            weight = weight.contiguous(memory_format=torch.channels_last)
+            place = (1, 1), (0, 0), (1, 1), 1  # stride, padding, dilation, groups
+            return torch.cudnn_convolution_add_relu(rest, weight, from_bands, 1.0, layer.bias, *place)
+        return from_bands.add_(functional.conv2d(rest, weight, layer.bias)).relu_()
 
 
 def haar_analysis(features: Float[Tensor, "n c h w"]) -> tuple[Float[Tensor, "n c g v"], ...]:
@@ -243,7 +247,7 @@ def convolved_from_cells(
     features: Float[Tensor, "n c h w"],
     layer: ReflectionConvolution,
     weight: Float[Tensor, "e c 3 3"],
-    bias: Float[Tensor, " e"],
+    bias: Float[Tensor, " e"] | None = None,
     signs: Sequence[tuple[int, int]] = ((1, 1),),
 ) -> Float[Tensor, "n e g v"]:
     """Convolve the doubled features without doubling them: a transposed convolution with stride 2.
@@ -255,7 +259,7 @@ def convolved_from_cells(
         features: at the size of the cells.
         layer: whose precision holds.
         weight: of the layer, for these features.
-        bias: added to every output.
+        bias: added to every output, where there is one.
         signs: for equal shares of the channels, in order, the sign of the upper and of the left half of each cell.
     """
     parts = []
@@ -263,32 +267,38 @@ def convolved_from_cells(
         vertical, horizontal = ((SPREAD if sign > 0 else SIGNED).to(part) for sign in (upper, left))
         parts.append(torch.einsum("ky,lx,ecyx->cekl", vertical, horizontal, part))
     kernel = torch.cat(parts).to(layer.weight.dtype).contiguous(memory_format=torch.channels_last)
-    cells = functional.pad(layer.taken(features), (1, 1, 1, 1), mode="replicate")
+    cells = bordered(features, "replicate", kernel.dtype)
     return functional.conv_transpose2d(cells, kernel, bias, stride=2, padding=3)
 
 
-def doubled_and_convolved(features: Float[Tensor, "n c h w"], layer: ReflectionConvolution) -> Float[Tensor, "n e g v"]:
-    """Double and convolve: from cells, or for gradients by Winograd's products, whose way back is the quicker one.
+def doubled_and_activated(features: Float[Tensor, "n c h w"], layer: ReflectionConvolution) -> Float[Tensor, "n e g v"]:
+    """Double, convolve and put 0 in the place of negative numbers.
 
-    The four places in a cell have sums of the weights of their own, and in half precision, or in TF32 as graphics cards
-    have it, each is rounded on its own: a checkerboard, faint, but all that a flat picture has, for the next level to
-    whiten. So the features' means, which carry most of it, go through the layer by themselves in float32, the same for
-    all places.
+    On CPUs from cells, or for gradients by Winograd's products, whose way back is the quicker one; on graphics cards
+    just so, since their own convolutions are quicker than any sum over cells.
+
+    The four places in a cell have sums of the weights of their own, and in half precision each is rounded on its own: a
+    checkerboard, faint, but all that a flat picture has, for the next level to whiten. So the features' means, which
+    carry most of it, go through the layer by themselves in float32, the same for all places.
     """
-    if torch.is_grad_enabled() and layer.filters_minimally(features):
-        return layer.forward(doubled(features))
+    if features.device.type == "cuda" or (torch.is_grad_enabled() and layer.filters_minimally(features)):
+        return layer.activated(doubled(features))
     weight, bias = layer.weight, bias_of(layer)
-    if weight.dtype == torch.float32 and weight.device.type == "cpu":
-        return convolved_from_cells(features, layer, weight, bias)
-    features = layer.taken(features)
+    if weight.dtype == torch.float32:
+        return convolved_from_cells(features, layer, weight, bias).relu_()
+    features = features.to(weight.dtype)
     mean = features.mean(dim=(0, 2, 3), dtype=torch.float32).to(features.dtype)
     of_mean = torch.mv(weight.float().sum(dim=(2, 3)), mean.float()) + bias
-    return convolved_from_cells(features - mean[:, None, None], layer, weight, of_mean.to(bias.dtype))
+    return convolved_from_cells(features - mean[:, None, None], layer, weight, of_mean.to(bias.dtype)).relu_()
 
 
 def doubled(features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c g v"]:
     """Repeat each number in a cell of 2×2."""
-    return functional.interpolate(features, scale_factor=2.0, mode="nearest")
+    if features.device.type != "cuda":
+        return functional.interpolate(features, scale_factor=2.0, mode="nearest")
+    count, channels, height, width = features.shape  # torch's own is five times slower there, channels last
+    cells = features.permute(0, 2, 3, 1)[:, :, None, :, None].expand(-1, -1, 2, -1, 2, -1)
+    return cells.reshape(count, 2 * height, 2 * width, channels).permute(0, 3, 1, 2)  # (n, h, 2, w, 2, c) -> as above
 
 
 POOLINGS: dict[str, Pooling] = {

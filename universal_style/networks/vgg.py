@@ -94,13 +94,13 @@ class EncoderBlock(nn.Module):
         """
         for name in self.before_pooling:
             yield name, features
-            features = convolution(self, name)(features).relu_()
+            features = convolution(self, name).activated(features)
         bands: Kept = ()
         if self.level > 1:
             features, bands = pooling.down(features)
         kept.append(bands)
         yield self.after_pooling, features
-        yield "", convolution(self, self.after_pooling)(features).relu_()
+        yield "", convolution(self, self.after_pooling).activated(features)
 
     def layers(
         self, features: Float[Tensor, "n c h w"], pooling: Pooling
@@ -110,10 +110,10 @@ class EncoderBlock(nn.Module):
         It is sent the features to go on with.
         """
         for name in self.before_pooling:
-            features = yield _activation(name), convolution(self, name)(features).relu_()
+            features = yield _activation(name), convolution(self, name).activated(features)
         if self.level > 1:
             features, _ = pooling.down(features)
-        yield _activation(self.after_pooling), convolution(self, self.after_pooling)(features).relu_()
+        yield _activation(self.after_pooling), convolution(self, self.after_pooling).activated(features)
 
     def forward(
         self, features: Float[Tensor, "n c h w"], pooling: Pooling, kept: list[Kept]
@@ -127,11 +127,11 @@ class EncoderBlock(nn.Module):
     def _through(self, pooling: Pooling, features: Tensor) -> tuple[Tensor, ...]:
         """Give the output, and then what the pooling keeps."""
         for name in self.before_pooling:
-            features = convolution(self, name)(features).relu_()
+            features = convolution(self, name).activated(features)
         bands: Kept = ()
         if self.level > 1:
             features, bands = pooling.down(features)
-        return convolution(self, self.after_pooling)(features).relu_(), *bands
+        return convolution(self, self.after_pooling).activated(features), *bands
 
 
 class Encoder(nn.Module):

@@ -76,6 +76,8 @@ class LabelMap:
     @property
     def pixels(self) -> tuple[int, ...]:
         """Number of pixels of each label."""
+        if self.count == 1:
+            return (self.labels.size,)
         return tuple(np.bincount(self.labels.ravel(), minlength=self.count).tolist())
 
     @property

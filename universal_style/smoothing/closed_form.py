@@ -102,19 +102,18 @@ def solve(
     Raises:
         OutputError: the residual stays above the tolerance.
     """
-    precondition = CoarseModels.of(affinity, guide, beta)
     scale = affinity.degrees.double().sqrt()
     right = ((1 - beta) * scale * wanted).to(wanted.dtype).contiguous()
     norms = _norms(right, affinity).clamp(min=torch.finfo(right.dtype).tiny)
+    steps = Steps(affinity, CoarseModels.of(affinity, guide, beta), beta, right)
     found = torch.zeros_like(right, dtype=torch.float64)
     left, residual, taken = right, 1.0, 0
     while residual > tolerance and taken < MOST_ITERATIONS:
         goal = max(tolerance, ROUND_DROP * residual)
-        update, steps = _round(affinity, precondition, left, norms, beta, goal, MOST_ITERATIONS - taken)
-        found += update
+        taken += steps.go(left, goal**2 * norms, MOST_ITERATIONS - taken)
+        found += steps.found
         left = affinity.combined(found, -1, beta).add_(right).float()
         residual = float((_norms(left, affinity) / norms).max().sqrt())
-        taken += steps
     if not residual <= tolerance:
         raise OutputError(
             f"smoothing reached a residual of {residual:.1e} in {taken} steps, {tolerance:.0e} was needed; "
@@ -123,35 +122,68 @@ def solve(
     return Solution(found.mul_(scale), taken, residual)
 
 
-def _round(
-    affinity: Affinity,
-    precondition: CoarseModels,
-    right: Float[Tensor, "c h w"],
-    norms: Float[Tensor, " c"],
-    beta: float,
-    goal: float,
-    most: int,
-) -> tuple[Float[Tensor, "c h w"], int]:
-    """Take steps in float32 until the residual that they carry along reaches a goal; give their sum and number."""
-    tiny = torch.finfo(right.dtype).tiny
-    left, found = right.clone(), torch.zeros_like(right)
-    direction = precondition(left)
-    energy = _dots(left, direction)
-    # memory given back and taken afresh at every step would be mapped and zeroed anew each time
-    image, better = torch.empty_like(left), torch.empty_like(left)
-    taken = 0
-    while taken < most:
-        taken += 1
-        affinity.combined(direction, 1, -beta, out=image)
-        step = (energy / _dots(direction, image).clamp(min=tiny))[:, None, None]
-        found.addcmul_(direction, step)
-        left.addcmul_(image, step, value=-1)
-        if not bool((_norms(left, affinity) > goal**2 * norms).any()):  # also ends what is no longer a number
-            break
-        precondition(left, out=better)
-        before, energy = energy, _dots(left, better)
-        direction.mul_((energy / before.clamp(min=tiny))[:, None, None]).add_(better)
-    return found, taken
+class Steps:
+    """Steps of conjugate gradients in float32, in memory that is taken once.
+
+    Given back and taken afresh at every step, it would be mapped and zeroed anew each time; and a graphics card can
+    repeat a step that it has recorded with no commands between its parts, which would take longer than they do.
+
+    Attributes:
+        found: the sum of the steps since the last round began.
+    """
+
+    found: Float[Tensor, "c h w"]
+
+    def __init__(
+        self, affinity: Affinity, precondition: CoarseModels, beta: float, like: Float[Tensor, "c h w"]
+    ) -> None:
+        self._affinity, self._precondition, self._beta = affinity, precondition, beta
+        self.found, self._left, self._direction, self._image, self._better = (torch.empty_like(like) for _ in range(5))
+        self._energy = like.new_zeros(len(like))
+        self._norms = like.new_zeros(len(like))
+        self._recorded: torch.cuda.CUDAGraph | None = None
+
+    def go(self, right: Float[Tensor, "c h w"], goals: Float[Tensor, " c"], most: int) -> int:
+        """Take steps from nothing until the squared norms of the residual that they carry along reach goals.
+
+        Returns:
+            Their number, at least 1.
+        """
+        self.found.zero_()
+        self._left.copy_(right)
+        self._precondition(self._left, out=self._direction)
+        self._energy.copy_(_dots(self._left, self._direction))
+        taken = 0
+        while taken < most:
+            self._step()
+            taken += 1
+            if not bool((self._norms > goals).any()):  # also ends what is no longer a number
+                break
+        return taken
+
+    def _step(self) -> None:
+        """Take a step; what is the first on a graphics card makes all ready for the recording of the others."""
+        if self._left.device.type == "cuda" and self._recorded is None:
+            self._take()
+            self._recorded = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self._recorded):  # records, and does nothing else
+                self._take()
+        elif self._recorded is None:
+            self._take()
+        else:
+            self._recorded.replay()
+
+    def _take(self) -> None:
+        tiny = torch.finfo(self._left.dtype).tiny
+        self._affinity.combined(self._direction, 1, -self._beta, out=self._image)
+        step = (self._energy / _dots(self._direction, self._image).clamp(min=tiny))[:, None, None]
+        self.found.addcmul_(self._direction, step)
+        self._left.addcmul_(self._image, step, value=-1)
+        self._norms.copy_(_norms(self._left, self._affinity))
+        self._precondition(self._left, out=self._better)
+        energy = _dots(self._left, self._better)
+        self._direction.mul_((energy / self._energy.clamp(min=tiny))[:, None, None]).add_(self._better)
+        self._energy.copy_(energy)
 
 
 def _dots(one: Float[Tensor, "c h w"], other: Float[Tensor, "c h w"]) -> Float[Tensor, " c"]:
