@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from universal_style import canvas, transfer
+from universal_style import canvas, devices, transfer
 from universal_style.drivers import bounds, edits
 from universal_style.drivers.bounds import bound_of, bytes_of
 from universal_style.drivers.whole import carry
@@ -208,18 +208,18 @@ def test_bounds_that_mean_nothing_are_refused(tile, memory, said):
 
 
 def test_what_a_group_caches_of_files_is_free(tmp_path, monkeypatch):
-    monkeypatch.setattr(bounds, "GROUP", tmp_path)
-    monkeypatch.setattr(bounds.psutil, "virtual_memory", lambda: SimpleNamespace(available=2**40))
+    monkeypatch.setattr(devices, "GROUP", tmp_path)
+    monkeypatch.setattr(devices.psutil, "virtual_memory", lambda: SimpleNamespace(available=2**40))
     cpu = torch.device("cpu")
-    assert bounds.free_memory(cpu) == 2**40  # no group
+    assert devices.free_memory(cpu) == 2**40  # no group
     (tmp_path / "memory.max").write_text("8000\n")
     (tmp_path / "memory.current").write_text("7000\n")
-    assert bounds.free_memory(cpu) == 1000
+    assert devices.free_memory(cpu) == 1000
     parts = {"anon": 2000, "file": 4500, "shmem": 700, "inactive_file": 3000, "active_file": 800}
     (tmp_path / "memory.stat").write_text("".join(f"{name} {number}\n" for name, number in parts.items()))
-    assert bounds.free_memory(cpu) == 4800
+    assert devices.free_memory(cpu) == 4800
     (tmp_path / "memory.max").write_text("max\n")
-    assert bounds.free_memory(cpu) == 2**40
+    assert devices.free_memory(cpu) == 2**40
 
 
 def test_a_bound_on_memory_makes_windows_or_says_what_is_needed(cat, ducks):

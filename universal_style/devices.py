@@ -21,6 +21,10 @@ MAPPED_BYTES = 192 * 2**20
 """From this on memory is mapped afresh and given back at once: few tensors are as large, and holes of theirs would be
 filled by none."""
 TOP_PAD_BYTES = 64 * 2**20
+GROUP = Path("/sys/fs/cgroup")
+"""Where Linux tells of the group of processes that this one belongs to, such as a container's (cgroup v2)."""
+SHARE = 0.5
+"""Of the memory that is free, how much windows may take when nothing is said."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,27 @@ def keep_freed_memory() -> None:
             (M_TOP_PAD, TOP_PAD_BYTES),
         ):
             mallopt(parameter, value)
+
+
+def free_memory(device: torch.device) -> int:
+    """Say how many bytes are free on a device: of the graphics card, or of the machine and the group it runs us in."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # by torch, for its next tensor
+        return int(free) + kept
+    free = int(psutil.virtual_memory().available)
+    limit = GROUP / "memory.max"
+    if limit.is_file() and (text := limit.read_text().strip()).isdigit():
+        free = min(free, int(text) - _used_by_group())
+    return max(0, free)
+
+
+def _used_by_group() -> int:
+    """Say how many bytes a group's processes hold, without the files that Linux caches and gives up when asked."""
+    used, parts = int((GROUP / "memory.current").read_text()), GROUP / "memory.stat"
+    lines = parts.read_text().splitlines() if parts.is_file() else []
+    told = {name: int(number) for name, number in map(str.split, lines)}
+    return used - told.get("inactive_file", 0) - told.get("active_file", 0)  # `file` has shared memory in it too
 
 
 def peak_memory(device: torch.device) -> dict[str, int]:

@@ -142,10 +142,9 @@ class Stylizer:
         witness.begins(task)
         carried = request.recipe.carry(self.loaded, task)
         task.steps.begin("smooth")
-        coloured = picture.tensor(self.backend.device)
-        smooth = smoothed(request.smoothing, carried.pixels, coloured)
+        smooth = smoothed(request.smoothing, carried.pixels, task.coloured)
         witness.sees("smooth", smooth)
-        pixels = recoloured(request.keep_colors, smooth, coloured)
+        pixels = recoloured(request.keep_colors, smooth, task.coloured)
         witness.sees("keep colours", pixels)
         task.steps.finish()
         result = picture.with_pixels(pixels)
@@ -181,7 +180,8 @@ class Stylizer:
         regions, regions_of_styles = self._regions(request, carried, content_mask, subjects, style_masks)
         matched = self._matched(request, regions, regions_of_styles)
         pixels = carried.tensor(self.backend.device)
-        task = Task(pixels, regions, subjects, regions_of_styles, matched, request.seed, steps, witness)
+        coloured = pixels if carried is picture else picture.tensor(self.backend.device)
+        task = Task(pixels, coloured, regions, subjects, regions_of_styles, matched, request.seed, steps, witness)
         return picture, request, task
 
     def observe(self, *sources: StyleSource, style_size: int | None = None) -> Style:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-import psutil
-import torch
-
 from universal_style.canvas import is_mapped
+from universal_style.devices import SHARE, free_memory
 from universal_style.errors import InputError, OptionError
 from universal_style.networks.stage import Stage
 from universal_style.regions import LabelMap
@@ -71,10 +68,6 @@ and half as much again in windows, whose moments are held beside what is known.
 """
 FEWEST_PIXELS = 256 * 256
 """Windows are no smaller than this; under it, most of a window would be halo."""
-SHARE = 0.5
-"""Of the memory that is free, how much windows may take when nothing is said."""
-GROUP = Path("/sys/fs/cgroup")
-"""Where Linux tells of the group of processes that this one belongs to, such as a container's (cgroup v2)."""
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -187,27 +180,6 @@ def footprint(stage: Stage) -> Footprint:
     """Estimate what a walk through a stage takes."""
     two, four = FOOTPRINTS[stage.pooling.name]
     return two if stage.dtype.itemsize == 2 else four
-
-
-def free_memory(device: torch.device) -> int:
-    """Say how many bytes are free on a device: of the graphics card, or of the machine and the group it runs us in."""
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # by torch, for its next tensor
-        return int(free) + kept
-    free = int(psutil.virtual_memory().available)
-    limit = GROUP / "memory.max"
-    if limit.is_file() and (text := limit.read_text().strip()).isdigit():
-        free = min(free, int(text) - _used_by_group())
-    return max(0, free)
-
-
-def _used_by_group() -> int:
-    """Say how many bytes a group's processes hold, without the files that Linux caches and gives up when asked."""
-    used, parts = int((GROUP / "memory.current").read_text()), GROUP / "memory.stat"
-    lines = parts.read_text().splitlines() if parts.is_file() else []
-    told = {name: int(number) for name, number in map(str.split, lines)}
-    return used - told.get("inactive_file", 0) - told.get("active_file", 0)  # `file` has shared memory in it too
 
 
 def bound_of(tile: str | int, memory: str | int | None) -> Bound:

@@ -67,12 +67,12 @@ class Image(Planes):
         height, width = planes.shape[2:]
         pixels = room(height, width)
         for rows in bands(height, width):
-            part = planes[0, :, rows].permute(1, 2, 0)  # (1, 3, h, w) -> (rows, w, 3)
+            part = planes[0, :, rows].permute(1, 2, 0).float()  # (1, 3, h, w) -> (rows, w, 3)
             if not bool(torch.isfinite(part).all()):
                 raise OutputError(
                     "the result holds pixels that are not finite; try --dtype float32 and report the pictures"
                 )
-            pixels[rows] = part.float().clamp(0, 1).cpu().numpy()
+            torch.from_numpy(pixels[rows]).copy_(part.clamp(0, 1))
             rest(planes)
             rest(torch.from_numpy(pixels))
         return replace(self, pixels=pixels)

@@ -60,6 +60,7 @@ class Task:
 
     Attributes:
         pixels: of the content, RGB in [0, 1].
+        coloured: the same with the content's own colours, where another picture is carried in its place.
         regions: of the content.
         subjects: the styles.
         regions_of_styles: one map for each of them.
@@ -70,6 +71,7 @@ class Task:
     """
 
     pixels: Float[Tensor, "1 3 h w"]
+    coloured: Float[Tensor, "1 3 h w"]
     regions: LabelMap
     subjects: Sequence[Subject]
     regions_of_styles: Sequence[LabelMap]

@@ -7,12 +7,22 @@ from jaxtyping import Float
 from torch import Tensor
 
 from universal_style.canvas import blank, rest
-from universal_style.devices import exact_device
+from universal_style.devices import SHARE, exact_device, free_memory
 from universal_style.smoothing.kinds import Smoothing
 from universal_style.windows import pixels_in, windows
 
 MOST_PIXELS = 8_000_000
-"""Pixels smoothed at once, halo included; the closed form takes some 280 bytes for each."""
+"""Pixels that a CPU smooths at once, halo included; the closed form takes some 280 bytes for each."""
+CARD_BYTES = 600
+"""What the closed form takes for a pixel on a graphics card, where steps are recorded with memory of their own."""
+FEWEST_PIXELS = 1_000_000
+
+
+def most_pixels(device: torch.device) -> int:
+    """Say how many pixels are smoothed at once on a device, halo included."""
+    if device.type == "cpu":
+        return MOST_PIXELS
+    return max(FEWEST_PIXELS, int(SHARE * free_memory(device)) // CARD_BYTES)
 
 
 @torch.no_grad()
@@ -20,16 +30,20 @@ def smoothed(
     smoothing: Smoothing,
     result: Float[Tensor, "1 3 h w"],
     guide: Float[Tensor, "1 3 h w"],
-    most: int = MOST_PIXELS,
+    most: int | None = None,
 ) -> Float[Tensor, "1 3 h w"]:
     """Smooth a result by its guide, in windows with a halo where it has more than so many pixels.
 
     What lies on a device without float64 is smoothed elsewhere and comes back.
+
+    Args:
+        most: pixels; as many as suit the device when left out.
     """
     height, width = result.shape[2:]
     reach = smoothing.reach(height, width)
     if reach and (exact := exact_device(result.device)) != result.device:
         return smoothed(smoothing, result.to(exact), guide.to(exact), most).to(result.device)
+    most = most_pixels(result.device) if most is None else most
     if height * width <= most or not reach:
         return smoothing(result, guide)
     fixed = smoothing.settled(height, width)
