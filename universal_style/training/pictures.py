@@ -83,10 +83,11 @@ def random_crop(picture: Pillow.Image, side: int, rng: np.random.Generator) -> U
     short = min(picture.size)
     scale = rng.uniform(min(1.0, max(SMALLEST_SCALE, side / short)), 1.0) if short > side else side / short
     width, height = (max(side, round(length * scale)) for length in picture.size)
-    if (width, height) != picture.size:
-        picture = picture.resize((width, height), Pillow.Resampling.LANCZOS)
     left, top = int(rng.integers(width - side + 1)), int(rng.integers(height - side + 1))
-    pixels = np.array(picture.crop((left, top, left + side, top + side)))
+    across, down = picture.width / width, picture.height / height
+    # what lies around the box still enters its border, so this is a crop of the whole picture resized
+    box = (left * across, top * down, (left + side) * across, (top + side) * down)
+    pixels = np.array(picture.resize((side, side), Pillow.Resampling.LANCZOS, box))
     if rng.random() < 0.5:
         pixels = pixels[:, ::-1].copy()
     return torch.from_numpy(pixels).permute(2, 0, 1)  # (h, w, 3) -> (3, h, w)

@@ -60,13 +60,14 @@ class Look:
         self.task.steps.begin("frames in and out")
         scene, is_cut = done.scene_with(frame)
         image = frame.image if self.request.size is None else frame.image.scaled_to(self.request.size)
-        given = self.request.keep_colors.carried(image).tensor(self.task.pixels.device)
+        in_its_place = self.request.keep_colors.carried(image)
+        given = in_its_place.tensor(self.task.pixels.device)
         seen: dict[str, Sequence[Moments]] = {}
         past = {} if is_cut else done.memory
         carrier = self.carrier.wrapped(lambda fit: Steady(fit, past, self._kept(frame.at - done.last), seen))
         carried = carrier.carry(given, self.task.regions, self.task.steps)
         self.task.steps.begin("smooth")
-        coloured = image.tensor(self.task.pixels.device)
+        coloured = given if in_its_place is image else image.tensor(self.task.pixels.device)
         pixels = recoloured(self.request.keep_colors, smoothed(self.request.smoothing, carried, coloured), coloured)
         self.task.steps.begin("frames in and out")
         cuts = (*done.cuts, frame.number) if is_cut else done.cuts
