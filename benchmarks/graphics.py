@@ -43,7 +43,7 @@ def ceiling(dtype: Any, repeats: int) -> float:
     return 4 * 2 * 9 * CHANNELS**2 * SIDE**2 * repeats / (began.elapsed_time(ended) / 1000)
 
 
-def operations(stylizer: Any, picture: Any, style: Path, case: Case) -> int:
+def operations(stylizer: Any, picture: Any, style: Any, case: Case) -> int:
     """Count what the walks of one run compute."""
     _, request, task = stylizer.prepare(picture, style, **case.options)
     fitted = request.recipe.ready(stylizer.loaded, task)
@@ -51,7 +51,7 @@ def operations(stylizer: Any, picture: Any, style: Path, case: Case) -> int:
     return sum(work * times for (_, work, _), times in found.items())
 
 
-def measure(case: Case, dtype: str, content: Path, style: Path, runs: int) -> tuple[Row, Any]:
+def measure(case: Case, dtype: str, content: Path, seen: Path, runs: int) -> tuple[Row, Any]:
     """Measure runs of one method, and give the last result's pixels too."""
     import torch
 
@@ -59,7 +59,8 @@ def measure(case: Case, dtype: str, content: Path, style: Path, runs: int) -> tu
     from universal_style.stylizer import Stylizer
 
     stylizer, picture = Stylizer(case.method, device="cuda", dtype=dtype), Image.of(content)
-    work = operations(stylizer, picture, style, case)  # loads, observes the style, warms up
+    style = stylizer.observe(seen)
+    work = operations(stylizer, picture, style, case)  # loads and warms up
     stylizer.run(picture, style, **case.options)
     torch.cuda.reset_peak_memory_stats()
     seconds, reports = [], []
@@ -99,13 +100,12 @@ def main():
     print(f"ceilings, 10¹² operations a second: {ceilings}", flush=True)
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as name:
-        style = measuring.fitted(options.style, options.sizes[0], Path(name))
         for size in options.sizes:
             content = measuring.fitted(options.content, size, Path(name))
             for case in options.cases:
                 exact = None
                 for dtype in options.dtypes:
-                    row, pixels = measure(CASES[case], dtype, content, style, options.runs)
+                    row, pixels = measure(CASES[case], dtype, content, options.style, options.runs)
                     exact = pixels if dtype == "float32" else exact
                     error = None if exact is None else float(np.square(pixels - exact, dtype=np.float32).mean())
                     facts = {"case": case, "size": measuring.named(size), "dtype": dtype}

@@ -89,6 +89,9 @@ def test_operations_are_counted_from_shapes(opened):
     with torch.inference_mode():
         ((_, work, _),) = opened("roofline").counted(lambda: torch.bmm(batch, batch.mT))
     assert work == 3 * 2 * 4 * 5 * 4
+    shapes = features, layer.weight
+    for name in ("conv2d", "cudnn_convolution", "cudnn_convolution_relu", "cudnn_convolution_add_relu"):
+        assert opened("roofline").operations(name, shapes, layer(features)) == conv[1]
 
 
 def test_memory_of_a_walk_is_measured_by_its_pixels(opened, pair):

@@ -201,7 +201,7 @@ def test_an_index_of_sixteen_bits_is_that_of_eight(tmp_path):
 def test_indices_of_sixteen_bits_beyond_255_keep_their_meaning(tmp_path):
     path = tmp_path / "deep.png"
     path.write_bytes(deep_png(INDICES.astype(int)))
-    wide = np.where(INDICES == 5, 300, INDICES).astype(np.uint16)
+    wide = np.where(INDICES == 5, 300, INDICES.astype(np.uint16))
     content, (style,) = read_masks(path, [wide], SIZE, [SIZE])
     assert len(content.colours) == 7
     assert np.array_equal(content.labels == style.labels, INDICES < 5)

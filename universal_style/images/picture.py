@@ -72,7 +72,7 @@ class Image(Planes):
                 raise OutputError(
                     "the result holds pixels that are not finite; try --dtype float32 and report the pictures"
                 )
-            torch.from_numpy(pixels[rows]).copy_(part.clamp(0, 1))
+            torch.from_numpy(pixels[rows]).copy_(part.clamp(0, 1).contiguous())  # laid out alike on another device
             rest(planes)
             rest(torch.from_numpy(pixels))
         return replace(self, pixels=pixels)
