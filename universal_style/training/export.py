@@ -100,7 +100,7 @@ def draw_curves(path: Path, curves: Mapping[str, Sequence[tuple[int, float, floa
         for name, curve in sorted(curves.items()):
             steps, values = [point[0] for point in curve], [point[2] for point in curve]
             axes.plot(steps, values, label=f"{name}  {values[-1]:.1f} dB", linewidth=1.8, marker="o", markersize=2.5)
-        axes.set_xlabel("steps after the closed-form warm start")
+        axes.set_xlabel("gradient steps")
         axes.set_ylabel("held-out PSNR, dB")
         axes.grid(alpha=0.25)
         axes.legend(frameon=False, loc="lower right")
