@@ -8,6 +8,7 @@ import torch
 from pin_features import FILE, pinned_picture, summary
 from torch.nn import functional
 
+from universal_style.drivers.whole import drive
 from universal_style.errors import CheckpointError
 from universal_style.methods.stages import Progressive
 from universal_style.networks import bands, convert
@@ -23,8 +24,10 @@ from universal_style.networks.checkpoints import (
 )
 from universal_style.networks.convolution import ReflectionConvolution
 from universal_style.networks.decoder import Decoder
+from universal_style.networks.layers import Layers, layer_names
 from universal_style.networks.pooling import (
     POOLINGS,
+    AveragePooling,
     HaarCat5Pooling,
     HaarSumPooling,
     IndexPooling,
@@ -104,6 +107,39 @@ def test_doubled_features_are_convolved_in_bfloat16_without_a_checkerboard():
     torch.testing.assert_close(found.float(), exact, rtol=0.02, atol=0.05)
     flat = NearestPooling().up_and_activate(features[..., :1, :1].expand_as(features), (), layer)
     assert torch.equal(flat, flat[..., :1, :1].expand_as(flat))
+
+
+@pytest.mark.parametrize("pooling", [*POOLINGS.values(), AveragePooling()], ids=lambda pooling: pooling.name)
+def test_features_are_activated_and_halved_as_one_after_the_other(pooling):
+    layer, given = ReflectionConvolution(6, 8), torch.randn(2, 6, 12, 10, requires_grad=True)
+    halved, kept = pooling.activate_and_down(given, layer)
+    wanted, wanted_kept = pooling.down(layer(given).relu())
+    assert torch.equal(halved, wanted)
+    assert len(kept) == len(wanted_kept)
+    assert all(map(torch.equal, kept, wanted_kept))
+    found, exact = (torch.autograd.grad(answer.square().sum(), given)[0] for answer in (halved, wanted))
+    torch.testing.assert_close(found, exact)
+
+
+@pytest.mark.parametrize("pooling", [NearestPooling(), AveragePooling()])
+def test_layers_that_are_wanted_are_seen_and_change_nothing(encoder, pooling):
+    pixels = torch.rand(1, 3, 32, 48)
+    with torch.inference_mode():
+        seen = []
+        for names in (frozenset(layer_names()), frozenset({"relu2_1", "relu3_4", "relu4_1"})):
+            layers = Layers(encoder, pooling, names)
+            found = {}
+            drive(
+                layers.walk(pixels), lambda site, features, found=found: found.setdefault(site.name, features.clone())
+            )
+            seen.append(found)
+    every, some = seen
+    assert list(every) == layer_names()
+    assert list(some) == ["relu2_1", "relu3_4", "relu4_1"]
+    for name, features in some.items():
+        assert torch.equal(features, every[name])
+    exact = dict(encoder.ascend(pixels, pooling, 4))
+    assert torch.equal(some["relu4_1"], exact[4])
 
 
 @pytest.mark.parametrize("mode", INWARD)

@@ -57,7 +57,7 @@ class Layers:
         """Offer each layer in order, and go on with what is sent back."""
         features, deepest = pixels, self.deepest
         for block in self.encoder.blocks:
-            layers = block.layers(features, self.pooling)
+            layers = block.layers(features, self.pooling, self.names)
             name, features = next(layers)
             while True:
                 if name in self.names:

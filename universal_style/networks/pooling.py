@@ -45,6 +45,12 @@ class Pooling(Protocol):
         """Halve the size; keep what `up` needs."""
         ...
 
+    def activate_and_down(
+        self, features: Float[Tensor, "n c h w"], layer: ReflectionConvolution
+    ) -> tuple[Float[Tensor, "n d g v"], Kept]:
+        """Give `down` of the layer's activated answer, by whatever way is quickest."""
+        ...
+
     def up(self, features: Float[Tensor, "n c h w"], kept: Kept) -> Float[Tensor, "n d g v"]:
         """Double the size with what `down` kept."""
         ...
@@ -71,6 +77,15 @@ class NearestPooling:
     def down(self, features: Float[Tensor, "n c h w"]) -> tuple[Float[Tensor, "n c g v"], Kept]:
         return functional.max_pool2d(features, 2), ()
 
+    def activate_and_down(
+        self, features: Float[Tensor, "n c h w"], layer: ReflectionConvolution
+    ) -> tuple[Float[Tensor, "n d g v"], Kept]:
+        """Take the maxima first: ReLU commutes with them, and has a quarter of the features to pass over."""
+        if activates_at_once(features):
+            return self.down(layer.activated(features))
+        maxima, kept = self.down(layer(features))
+        return maxima.relu_(), kept
+
     def up(self, features: Float[Tensor, "n c h w"], kept: Kept) -> Float[Tensor, "n c g v"]:
         return doubled(features)
 
@@ -94,6 +109,11 @@ class AveragePooling:
 
     def down(self, features: Float[Tensor, "n c h w"]) -> tuple[Float[Tensor, "n c g v"], Kept]:
         return functional.avg_pool2d(features, 2), ()
+
+    def activate_and_down(
+        self, features: Float[Tensor, "n c h w"], layer: ReflectionConvolution
+    ) -> tuple[Float[Tensor, "n d g v"], Kept]:
+        return self.down(layer.activated(features))
 
     def up(self, features: Float[Tensor, "n c h w"], kept: Kept) -> Float[Tensor, "n c g v"]:
         return doubled(features)
@@ -125,6 +145,11 @@ class IndexPooling:
         largest = functional.max_pool2d(features, 2)
         return largest, (features.bfloat16() == doubled(largest.bfloat16()),)
 
+    def activate_and_down(
+        self, features: Float[Tensor, "n c h w"], layer: ReflectionConvolution
+    ) -> tuple[Float[Tensor, "n d g v"], Kept]:
+        return self.down(layer.activated(features))
+
     def up(self, features: Float[Tensor, "n c h w"], kept: Kept) -> Float[Tensor, "n c g v"]:
         (where,) = kept
         shares = where.view(torch.uint8) + 1  # halves of the maximum: a product is quicker than a choice, and as exact
@@ -152,6 +177,11 @@ class HaarSumPooling:
         average, *details = haar_analysis(features)
         return average, tuple(details)
 
+    def activate_and_down(
+        self, features: Float[Tensor, "n c h w"], layer: ReflectionConvolution
+    ) -> tuple[Float[Tensor, "n d g v"], Kept]:
+        return self.down(layer.activated(features))
+
     def up(self, features: Float[Tensor, "n c h w"], kept: Kept) -> Float[Tensor, "n c g v"]:
         return haar_synthesis(features, *kept)
 
@@ -176,6 +206,11 @@ class HaarCat5Pooling:
     def down(self, features: Float[Tensor, "n c h w"]) -> tuple[Float[Tensor, "n c g v"], Kept]:
         average, *details = haar_analysis(features)
         return average, (*details, features)
+
+    def activate_and_down(
+        self, features: Float[Tensor, "n c h w"], layer: ReflectionConvolution
+    ) -> tuple[Float[Tensor, "n d g v"], Kept]:
+        return self.down(layer.activated(features))
 
     def up(self, features: Float[Tensor, "n c h w"], kept: Kept) -> Float[Tensor, "n d g v"]:
         *details, before = kept

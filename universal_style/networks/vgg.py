@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from functools import partial
 from typing import cast
 
@@ -103,16 +103,24 @@ class EncoderBlock(nn.Module):
         yield "", convolution(self, self.after_pooling).activated(features)
 
     def layers(
-        self, features: Float[Tensor, "n c h w"], pooling: Pooling
+        self, features: Float[Tensor, "n c h w"], pooling: Pooling, wanted: Collection[str]
     ) -> Generator[tuple[str, Tensor], Tensor, None]:
-        """Yield (name, output) of every layer after its ReLU, `relu1_2` before the pooling and `relu2_1` after it.
+        """Yield (name, output) of the layers after their ReLU, `relu1_2` before the pooling and `relu2_1` after it.
 
         It is sent the features to go on with.
+
+        Args:
+            wanted: names of layers that are yielded whatever is quickest; one that is not among them may be left out.
         """
-        for name in self.before_pooling:
-            features = yield _activation(name), convolution(self, name).activated(features)
-        if self.level > 1:
-            features, _ = pooling.down(features)
+        if self.before_pooling:
+            *first, last = self.before_pooling
+            for name in first:
+                features = yield _activation(name), convolution(self, name).activated(features)
+            if _activation(last) in wanted:
+                features = yield _activation(last), convolution(self, last).activated(features)
+                features, _ = pooling.down(features)
+            else:
+                features, _ = pooling.activate_and_down(features, convolution(self, last))
         yield _activation(self.after_pooling), convolution(self, self.after_pooling).activated(features)
 
     def forward(
@@ -126,11 +134,12 @@ class EncoderBlock(nn.Module):
 
     def _through(self, pooling: Pooling, features: Tensor) -> tuple[Tensor, ...]:
         """Give the output, and then what the pooling keeps."""
-        for name in self.before_pooling:
-            features = convolution(self, name).activated(features)
         bands: Kept = ()
-        if self.level > 1:
-            features, bands = pooling.down(features)
+        if self.before_pooling:
+            *first, last = self.before_pooling
+            for name in first:
+                features = convolution(self, name).activated(features)
+            features, bands = pooling.activate_and_down(features, convolution(self, last))
         return convolution(self, self.after_pooling).activated(features), *bands
 
 

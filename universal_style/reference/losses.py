@@ -140,16 +140,15 @@ class _Tap(torch.autograd.Function):
                     scale = term.weight * aim.share / (len(seen) * aim.norm.clamp(min=TINY))
                     loss = loss + scale * gap.square().sum()
                     matrices.append(4 * scale * gap)
-        ctx.term, ctx.matrices = term, matrices
-        ctx.save_for_backward(features)
+        ctx.term, ctx.matrices, ctx.dtype = term, matrices, features.dtype
+        ctx.save_for_backward(seen)  # a copy, where the features were grown: it is not made twice
         # Detached, not viewed: a view of one picture forgets that its channels come last, and every layer would copy.
         return features.detach(), loss.to(seen.dtype)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        (features,) = ctx.saved_tensors
+        (seen,) = ctx.saved_tensors
         term: StyleTerm = ctx.term
-        seen = columns_of(features, term.rows, term.columns)
         passed, of_loss = grads
         total = passed.to(seen.dtype, memory_format=torch.channels_last, copy=True)
         inside = total[:, :, : term.rows, : term.columns].permute(0, 2, 3, 1)
@@ -160,7 +159,7 @@ class _Tap(torch.autograd.Function):
                 aim.region.add_product(own, picture, of_loss.to(seen.dtype) * next(matrices).to(seen.dtype))
         if sums.data_ptr() != inside.data_ptr():
             inside.copy_(sums.reshape(inside.shape))
-        return total.to(features.dtype), None
+        return total.to(ctx.dtype), None
 
 
 @dataclass(frozen=True)
