@@ -166,7 +166,8 @@ class Steps:
         if self._left.device.type == "cuda" and self._recorded is None:
             self._take()
             self._recorded = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self._recorded):  # records, and does nothing else
+            # records, and does nothing else; other threads may use the card meanwhile
+            with torch.cuda.graph(self._recorded, capture_error_mode="thread_local"):
                 self._take()
         elif self._recorded is None:
             self._take()
