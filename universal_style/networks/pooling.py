@@ -310,7 +310,7 @@ def doubled_and_activated(features: Float[Tensor, "n c h w"], layer: ReflectionC
     """Double, convolve and put 0 in the place of negative numbers.
 
     On CPUs from cells, or for gradients by Winograd's products, whose way back is the quicker one; on graphics cards
-    just so, since their own convolutions are quicker than any sum over cells.
+    just so, where cuDNN activates as it convolves.
 
     The four places in a cell have sums of the weights of their own, and in half precision each is rounded on its own: a
     checkerboard, faint, but all that a flat picture has, for the next level to whiten. So the features' means, which
@@ -331,7 +331,7 @@ def doubled(features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c g v"]:
     """Repeat each number in a cell of 2×2."""
     if features.device.type != "cuda":
         return functional.interpolate(features, scale_factor=2.0, mode="nearest")
-    count, channels, height, width = features.shape  # torch's own is five times slower there, channels last
+    count, channels, height, width = features.shape  # there torch's own reaches a quarter of the memory's speed
     cells = features.permute(0, 2, 3, 1)[:, :, None, :, None].expand(-1, -1, 2, -1, 2, -1)
     return cells.reshape(count, 2 * height, 2 * width, channels).permute(0, 3, 1, 2)  # (n, h, 2, w, 2, c) -> as above
 
