@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import reduce
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -60,9 +61,9 @@ class Moments:
             counted = weights > 0
             rows, weights = rows[counted], weights[counted]
         most, whole = columns_at_a_time(columns.shape[0], columns.device), len(rows) // CHUNK_COLUMNS * CHUNK_COLUMNS
-        starts = [*range(0, whole, most), *([whole] if whole < len(rows) else [])]
-        for start in starts:
-            stop = min(start + most, whole) if start < whole else len(rows)
+        for start, stop in pairwise([*range(0, whole, most), whole, len(rows)]):
+            if start == stop:
+                continue
             size = min(CHUNK_COLUMNS, stop - start)
             chunks = rows[start:stop].unflatten(0, (-1, size))  # (m, c) -> (b, k, c)
             shares = None if weights is None else weights[start:stop].unflatten(0, (-1, size))

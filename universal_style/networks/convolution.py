@@ -14,6 +14,9 @@ WINOGRAD_CHANNELS = {False: 256, True: 128}
 WINOGRAD_TILES = 64
 """Tiles of 4×4 from which it is: under that the kernels are transformed for too little."""
 
+PLAIN = (1, 1), (0, 0), (1, 1), 1
+"""Stride, padding, dilation and groups, as cuDNN's fused convolutions take them."""
+
 
 class ReflectionConvolution(nn.Conv2d):
     """A 3×3 convolution that keeps the size by reflecting its input at the border."""
@@ -47,8 +50,7 @@ class ReflectionConvolution(nn.Conv2d):
     def activated(self, features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d h w"]:
         """Convolve, and put 0 in the place of negative numbers."""
         if activates_at_once(features):
-            place = (1, 1), (0, 0), (1, 1), 1  # stride, padding, dilation, groups
-            return torch.cudnn_convolution_relu(self.bordered(features), self.weight, self.bias, *place)
+            return torch.cudnn_convolution_relu(self.bordered(features), self.weight, self.bias, *PLAIN)
         convolved: Tensor = self(features)
         return convolved.relu_()
 

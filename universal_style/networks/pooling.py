@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from universal_style.networks.borders import bordered
-from universal_style.networks.convolution import ReflectionConvolution, activates_at_once, bias_of
+from universal_style.networks.convolution import PLAIN, ReflectionConvolution, activates_at_once, bias_of
 
 Kept = tuple[Tensor, ...]
 """What going down keeps for coming back up: nothing, where the maxima were, or wavelet bands."""
@@ -62,6 +62,20 @@ class Pooling(Protocol):
         ...
 
 
+class Separately:
+    """The convolution and the resampling one after the other, where nothing is quicker."""
+
+    def activate_and_down(
+        self: Pooling, features: Float[Tensor, "n c h w"], layer: ReflectionConvolution
+    ) -> tuple[Float[Tensor, "n d g v"], Kept]:
+        return self.down(layer.activated(features))
+
+    def up_and_activate(
+        self: Pooling, features: Float[Tensor, "n c h w"], kept: Kept, layer: ReflectionConvolution
+    ) -> Float[Tensor, "n e g v"]:
+        return layer.activated(self.up(features, kept))
+
+
 @dataclass(frozen=True)
 class NearestPooling:
     """Maximum of 2×2 down, nearest neighbour up.
@@ -96,7 +110,7 @@ class NearestPooling:
 
 
 @dataclass(frozen=True)
-class AveragePooling:
+class AveragePooling(Separately):
     """Average of 2×2 down, nearest neighbour up; only the optimisers' way up uses it.
 
     Source: Gatys et al. 2016, section 2 (smoother gradients than the maximum's).
@@ -110,11 +124,6 @@ class AveragePooling:
     def down(self, features: Float[Tensor, "n c h w"]) -> tuple[Float[Tensor, "n c g v"], Kept]:
         return functional.avg_pool2d(features, 2), ()
 
-    def activate_and_down(
-        self, features: Float[Tensor, "n c h w"], layer: ReflectionConvolution
-    ) -> tuple[Float[Tensor, "n d g v"], Kept]:
-        return self.down(layer.activated(features))
-
     def up(self, features: Float[Tensor, "n c h w"], kept: Kept) -> Float[Tensor, "n c g v"]:
         return doubled(features)
 
@@ -125,7 +134,7 @@ class AveragePooling:
 
 
 @dataclass(frozen=True)
-class IndexPooling:
+class IndexPooling(Separately):
     """Maximum of 2×2 down, back up to where the maximum was, half of it elsewhere.
 
     Source: Li et al. 2018 (closed-form photorealistic stylisation), section 3.1.
@@ -145,24 +154,14 @@ class IndexPooling:
         largest = functional.max_pool2d(features, 2)
         return largest, (features.bfloat16() == doubled(largest.bfloat16()),)
 
-    def activate_and_down(
-        self, features: Float[Tensor, "n c h w"], layer: ReflectionConvolution
-    ) -> tuple[Float[Tensor, "n d g v"], Kept]:
-        return self.down(layer.activated(features))
-
     def up(self, features: Float[Tensor, "n c h w"], kept: Kept) -> Float[Tensor, "n c g v"]:
         (where,) = kept
         shares = where.view(torch.uint8) + 1  # halves of the maximum: a product is quicker than a choice, and as exact
         return doubled(features / 2).mul_(shares)
 
-    def up_and_activate(
-        self, features: Float[Tensor, "n c h w"], kept: Kept, layer: ReflectionConvolution
-    ) -> Float[Tensor, "n e g v"]:
-        return layer.activated(self.up(features, kept))
-
 
 @dataclass(frozen=True)
-class HaarSumPooling:
+class HaarSumPooling(Separately):
     """Haar analysis down, of which the average goes on; its exact inverse up.
 
     Source: Yoo et al. 2019 (WCT²), section 3.2, with unpooling by summation.
@@ -177,22 +176,12 @@ class HaarSumPooling:
         average, *details = haar_analysis(features)
         return average, tuple(details)
 
-    def activate_and_down(
-        self, features: Float[Tensor, "n c h w"], layer: ReflectionConvolution
-    ) -> tuple[Float[Tensor, "n d g v"], Kept]:
-        return self.down(layer.activated(features))
-
     def up(self, features: Float[Tensor, "n c h w"], kept: Kept) -> Float[Tensor, "n c g v"]:
         return haar_synthesis(features, *kept)
 
-    def up_and_activate(
-        self, features: Float[Tensor, "n c h w"], kept: Kept, layer: ReflectionConvolution
-    ) -> Float[Tensor, "n e g v"]:
-        return layer.activated(self.up(features, kept))
-
 
 @dataclass(frozen=True)
-class HaarCat5Pooling:
+class HaarCat5Pooling(Separately):
     """Haar analysis down, of which the average goes on; up, each band on its own beside the features before pooling.
 
     Source: Yoo et al. 2019 (WCT²), section 3.2, with unpooling by concatenation.
@@ -206,11 +195,6 @@ class HaarCat5Pooling:
     def down(self, features: Float[Tensor, "n c h w"]) -> tuple[Float[Tensor, "n c g v"], Kept]:
         average, *details = haar_analysis(features)
         return average, (*details, features)
-
-    def activate_and_down(
-        self, features: Float[Tensor, "n c h w"], layer: ReflectionConvolution
-    ) -> tuple[Float[Tensor, "n d g v"], Kept]:
-        return self.down(layer.activated(features))
 
     def up(self, features: Float[Tensor, "n c h w"], kept: Kept) -> Float[Tensor, "n d g v"]:
         *details, before = kept
@@ -241,8 +225,7 @@ class HaarCat5Pooling:
         rest, weight = layer.bordered(before), layer.weight[:, 4 * channels :]
         if activates_at_once(features):
             weight = weight.contiguous(memory_format=torch.channels_last)
-            place = (1, 1), (0, 0), (1, 1), 1  # stride, padding, dilation, groups
-            return torch.cudnn_convolution_add_relu(rest, weight, from_bands, 1.0, layer.bias, *place)
+            return torch.cudnn_convolution_add_relu(rest, weight, from_bands, 1.0, layer.bias, *PLAIN)
         return from_bands.add_(functional.conv2d(rest, weight, layer.bias)).relu_()
 
 

@@ -162,17 +162,16 @@ class Steps:
         return taken
 
     def _step(self) -> None:
-        """Take a step; what is the first on a graphics card makes all ready for the recording of the others."""
-        if self._left.device.type == "cuda" and self._recorded is None:
-            self._take()
+        """Take a step; the first on a graphics card makes all ready for the recording of the others."""
+        if self._recorded is not None:
+            self._recorded.replay()
+            return
+        self._take()
+        if self._left.device.type == "cuda":
             self._recorded = torch.cuda.CUDAGraph()
             # records, and does nothing else; other threads may use the card meanwhile
             with torch.cuda.graph(self._recorded, capture_error_mode="thread_local"):
                 self._take()
-        elif self._recorded is None:
-            self._take()
-        else:
-            self._recorded.replay()
 
     def _take(self) -> None:
         tiny = torch.finfo(self._left.dtype).tiny
