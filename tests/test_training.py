@@ -41,7 +41,8 @@ from universal_style.training.objective import Objective, Weights, column_moment
 from universal_style.training.pictures import Batches, as_pixels, held_out_of, random_crop, read_rgb, stream
 from universal_style.training.rounding import compensated, rounded
 from universal_style.training.run import Plan, edited_levels, run
-from universal_style.training.states import restore_scaler
+from universal_style.training.states import reading_state, restore_scaler, write_state
+from universal_style.training.steps import BEFORE_RECORDING, Steps, adam
 from universal_style.training.warm_start import regression_warm_start, widened
 from universal_style.transforms import AffineMap
 
@@ -226,6 +227,61 @@ def test_a_stopped_training_goes_on_where_it_was(encoder, folder, held_out, tmp_
     parts = train(tmp_path / "parts.state")
     for name, value in whole.items():
         torch.testing.assert_close(parts[name], value, rtol=1e-4, atol=1e-5)
+
+
+def test_a_state_from_before_the_fused_optimizer_goes_on(encoder, folder, held_out, tmp_path):
+    path, paths = tmp_path / "s.state", pictures_in(folder)
+
+    def train(steps):
+        recipe = Recipe(level=1, edited=(1,), steps=steps, plain=1, transformed=0, side=32, measure_every=1)
+        events = train_decoder(
+            encoder, NearestPooling(), recipe, paths, paths, held_out, path,
+            device=CPU, precision=torch.float32, workers=0,
+        )  # fmt: skip
+        return next(event for event in events if isinstance(event, TrainingState))
+
+    train(1)
+    with reading_state(path) as saved:
+        for group in saved["optimizer"]["param_groups"]:
+            group |= {"fused": None, "lr": 1e-3, "scale": 1.0}
+    write_state(path, saved)
+    state = train(2)
+    assert state.step == 2
+    assert all(float(facts["step"]) == 2 for facts in state.optimizer.state.values())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_recorded_step_is_the_step(folder, monkeypatch):
+    device, pooling = torch.device("cuda"), NearestPooling()
+    encoder = load_encoder(bundled_folder())[0].to(device).to(memory_format=torch.channels_last)
+    trained = load_decoder(bundled_folder(), pooling, 2)[0].plain()
+    objective = Objective(encoder, pooling, 2, (2,), Weights())
+    paths = pictures_in(folder)
+    batches = Batches(paths, paths, 64, 2, 1, 0)
+
+    def losses(before):
+        monkeypatch.setattr("universal_style.training.steps.BEFORE_RECORDING", before)
+        decoder, average = (Decoder(2).to(device).to(memory_format=torch.channels_last) for _ in range(2))
+        average.requires_grad_(False)
+        for network in (decoder, average):
+            network.load_plain(trained)
+        seen = [as_pixels(batches[number].plain, device) for number in range(3)]
+        whiten_coordinates(decoder, encoder, pooling, seen)
+        scaler = torch.amp.GradScaler("cuda", init_scale=1024.0)
+        steps = Steps(decoder, average, objective, adam(decoder), scaler, torch.float16)
+        given = []
+        for number in range(14):
+            batch = batches[number]
+            pair = as_pixels(batch.content, device), as_pixels(batch.style, device)
+            transformed = objective.transform(*pair, number) if number % 2 else None
+            given.append(steps.take(as_pixels(batch.plain, device), transformed, 1e-3, 0.5))
+        return given, average.plain()
+
+    (recorded, average), (taken, wanted) = losses(BEFORE_RECORDING), losses(100)
+    for own, other in zip(recorded, taken, strict=True):
+        assert own == pytest.approx(other, rel=1e-3)
+    for name, value in wanted.items():
+        torch.testing.assert_close(average[name], value, rtol=1e-2, atol=1e-4)
 
 
 def test_a_run_writes_checkpoints_card_and_curves(folder, tmp_path):

@@ -255,12 +255,6 @@ def haar_synthesis(
     return torch.stack([low - high, low + high], dim=-2).flatten(-3, -2) / 2  # (n, c, h, 2, 2w) -> (n, c, 2h, 2w)
 
 
-SPREAD = torch.tensor([[0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]])
-"""How the taps of a kernel over doubled cells add up over the cells: (tap of the 4-wide kernel, tap of the 3-wide)."""
-SIGNED = torch.tensor([[0, 0, -1], [0, -1, 1], [-1, 1, 0], [1, 0, 0]])
-"""The same where the first half of each cell is negated."""
-
-
 def convolved_from_cells(
     features: Float[Tensor, "n c h w"],
     layer: ReflectionConvolution,
@@ -282,11 +276,18 @@ def convolved_from_cells(
     """
     parts = []
     for part, (upper, left) in zip(weight.float().chunk(len(signs), dim=1), signs, strict=True):
-        vertical, horizontal = ((SPREAD if sign > 0 else SIGNED).to(part) for sign in (upper, left))
-        parts.append(torch.einsum("ky,lx,ecyx->cekl", vertical, horizontal, part))
-    kernel = torch.cat(parts).to(layer.weight.dtype).contiguous(memory_format=torch.channels_last)
+        parts.append(_spread(_spread(part, 2, upper), 3, left))
+    kernel = (
+        torch.cat(parts, dim=1).transpose(0, 1).to(layer.weight.dtype).contiguous(memory_format=torch.channels_last)
+    )
     cells = bordered(features, "replicate", kernel.dtype)
     return functional.conv_transpose2d(cells, kernel, bias, stride=2, padding=3)
+
+
+def _spread(weight: Tensor, axis: int, sign: int) -> Tensor:
+    """Sum three taps over doubled cells, the first half of each times a sign, to the four that the cells have."""
+    before, middle, after = weight.unbind(axis)
+    return torch.stack((sign * after, sign * middle + after, sign * before + middle, before), dim=axis)
 
 
 def doubled_and_activated(features: Float[Tensor, "n c h w"], layer: ReflectionConvolution) -> Float[Tensor, "n e g v"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, nullcontext
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -12,18 +12,17 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.utils import parametrize
 
 from universal_style.errors import CheckpointError, OptionError
-from universal_style.networks.convolution import bias_of
 from universal_style.networks.decoder import Decoder
 from universal_style.networks.pooling import Pooling
 from universal_style.networks.vgg import Encoder
 from universal_style.ranges import at_least, whole_seed
-from universal_style.training.coordinates import convolutions_in, placeholder_coordinates, whiten_coordinates
+from universal_style.training.coordinates import placeholder_coordinates, whiten_coordinates
 from universal_style.training.objective import Objective, Weights
 from universal_style.training.pictures import Batches, as_pixels, check_side, stream
 from universal_style.training.states import reading_state, restore_scaler, write_state
+from universal_style.training.steps import Steps, adam, autocast, follow
 from universal_style.training.warm_start import regression_warm_start
 
 WARM_START_SIDE = 256
@@ -31,12 +30,6 @@ WARM_START_BATCH = 4
 WHITENING_BATCHES = 6
 WARM_UP_STEPS = 100
 EMA_DECAY = 0.998
-RATE_CHANNELS = 64
-"""The learning rate holds for so many input channels and falls as one over their number.
-
-Source: Yang and Hu 2021 (maximal update parametrisation), Adam's rate for hidden weights.
-"""
-CLIP_NORM = 1.0
 OF_A_LEG = ("plain", "transformed", "side", "learning_rate", "seed")
 """Of a recipe, what the model card says; a training may go on with others."""
 
@@ -53,7 +46,7 @@ class Recipe:
         transformed: crops per step whose features are transformed first.
         transformed_from: share of the steps that pass before transformed features join in, 0 to 1.
         side: side of the square crops in pixels, a multiple of 16.
-        learning_rate: peak rate of Adam for a layer of `RATE_CHANNELS` inputs; it decays along a half cosine.
+        learning_rate: peak rate of Adam for a layer of 64 inputs; it decays along a half cosine.
         measure_every: steps from one held-out measure to the next.
         seed: of the crops and the transforms.
 
@@ -120,13 +113,6 @@ class TrainingState:
     curve: list[tuple[int, float, float]] = field(default_factory=list)
     legs: list[dict[str, Any]] = field(default_factory=list)
 
-    @torch.no_grad()
-    def follow(self, keep: float) -> None:
-        """Move the average towards the decoder's plain weights, keeping a share of what it was."""
-        for mean, value in zip(convolutions_in(self.average), convolutions_in(self.decoder), strict=True):
-            mean.weight.lerp_(value.weight, 1 - keep)
-            bias_of(mean).lerp_(bias_of(value), 1 - keep)
-
     def save(self, path: Path, recipe: Recipe) -> None:
         """Write atomically."""
         write_state(
@@ -157,6 +143,8 @@ class TrainingState:
                 )
             self.decoder.load_state_dict(saved["decoder"])
             self.average.load_state_dict(saved["average"])
+            for group in saved["optimizer"]["param_groups"]:
+                group["fused"] = True  # states had their steps on the CPU once
             self.optimizer.load_state_dict(saved["optimizer"])
             restore_scaler(self.scaler, saved)
             self.step, self.curve = int(saved["step"]), [tuple(point) for point in saved["curve"]]
@@ -206,24 +194,14 @@ def train_decoder(
     average = Decoder(recipe.level, pooling.widening).to(device).to(memory_format=torch.channels_last)
     average.requires_grad_(False)
 
-    def adam() -> torch.optim.Optimizer:
-        groups = [
-            {"params": list(convolution.parameters()), "scale": RATE_CHANNELS / convolution.in_channels}
-            for convolution in convolutions_in(decoder)
-        ]
-        return torch.optim.Adam(groups, lr=recipe.learning_rate, betas=(0.9, 0.99))
-
-    def autocast() -> Any:
-        return nullcontext() if precision == torch.float32 else torch.autocast(device.type, precision)
-
     def measure() -> float:
-        with autocast():
+        with autocast(device, precision):
             return mean_psnr(encoder, average, pooling, held_out)
 
     scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
     if resume and state_path.exists():
         placeholder_coordinates(decoder)
-        state = TrainingState(decoder, average, adam(), scaler)
+        state = TrainingState(decoder, average, adam(decoder), scaler)
         state.load(state_path, recipe)
     else:
         batches = Batches(pictures, styles, WARM_START_SIDE, WARM_START_BATCH, 0, recipe.seed + 1)
@@ -233,8 +211,8 @@ def train_decoder(
             for name in regression_warm_start(decoder, encoder, pooling, source, unfitted):
                 yield Report("warm start", 0, recipe.steps, detail=name)
             whiten_coordinates(decoder, encoder, pooling, islice(source, WHITENING_BATCHES))
-        state = TrainingState(decoder, average, adam(), scaler)
-        state.follow(keep=0)
+        state = TrainingState(decoder, average, adam(decoder), scaler)
+        follow(average, decoder, torch.zeros((), device=device))
         psnr = measure()
         state.curve.append((0, math.nan, psnr))
         state.save(state_path, recipe)
@@ -242,24 +220,17 @@ def train_decoder(
 
     objective = Objective(encoder, pooling, recipe.level, recipe.edited, recipe.weights)
     batches = Batches(pictures, styles, recipe.side, recipe.plain, recipe.transformed, recipe.seed)
+    steps = Steps(decoder, average, objective, state.optimizer, scaler, precision)
     for batch in stream(batches, state.step, recipe.steps, workers):
-        for group in state.optimizer.param_groups:
-            group["lr"] = recipe.learning_rate * group["scale"] * _rate(state.step, recipe.steps)
-        with autocast(), parametrize.cached():
-            transformed = None
-            if recipe.transformed and state.step >= recipe.transformed_from * recipe.steps:
-                content, style = as_pixels(batch.content, device), as_pixels(batch.style, device)
+        transformed = None
+        if recipe.transformed and state.step >= recipe.transformed_from * recipe.steps:
+            content, style = as_pixels(batch.content, device), as_pixels(batch.style, device)
+            with autocast(device, precision):
                 transformed = objective.transform(content, style, recipe.seed + state.step)
-            terms = objective(decoder, as_pixels(batch.plain, device), transformed)
-        state.optimizer.zero_grad(set_to_none=True)
-        scaler.scale(torch.stack(list(terms.values())).sum()).backward()
-        scaler.unscale_(state.optimizer)
-        torch.nn.utils.clip_grad_norm_(decoder.parameters(), CLIP_NORM)
-        scaler.step(state.optimizer)
-        scaler.update()
+        rate = recipe.learning_rate * _rate(state.step, recipe.steps)
         state.step += 1
-        state.follow(keep=min(EMA_DECAY, state.step / (state.step + 10)))
-        loss = {name: float(term.detach()) for name, term in terms.items()}
+        keep = min(EMA_DECAY, state.step / (state.step + 10))
+        loss = steps.take(as_pixels(batch.plain, device), transformed, rate, keep)
         yield Report("train", state.step, recipe.steps, loss=loss)
         if state.step % recipe.measure_every == 0 or state.step == recipe.steps:
             psnr = measure()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from jaxtyping import Float
@@ -47,6 +48,17 @@ class Transformed:
     features: Float[Tensor, "m c g v"]
     kept: list[Kept]
     aims: list[tuple[Tensor, Tensor]]
+
+    def clone(self) -> Transformed:
+        """Give a copy with memory of its own."""
+        kept = [tuple(part.clone() for part in parts) for parts in self.kept]
+        return Transformed(self.features.clone(), kept, [(m.clone(), c.clone()) for m, c in self.aims])
+
+    def copy_(self, other: Transformed) -> None:
+        """Take over the numbers of others of the same shapes."""
+        self.features.copy_(other.features)
+        for own, given in zip(chain(*self.kept, *self.aims), chain(*other.kept, *other.aims), strict=True):
+            own.copy_(given)
 
 
 def column_moments(features: Float[Tensor, "n c h w"]) -> tuple[Float[Tensor, " c"], Float[Tensor, "c c"]]:

@@ -1,0 +1,157 @@
+"""The gradient step of a decoder's training, which a graphics card records once and then repeats."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.utils import parametrize
+
+from universal_style.networks.convolution import bias_of
+from universal_style.networks.decoder import Decoder
+from universal_style.training.coordinates import convolutions_in
+from universal_style.training.objective import Objective, Transformed
+
+CLIP_NORM = 1.0
+RATE_CHANNELS = 64
+"""The learning rate holds for so many input channels and falls as one over their number.
+
+Source: Yang and Hu 2021 (maximal update parametrisation), Adam's rate for hidden weights.
+"""
+BEFORE_RECORDING = 3
+"""Steps in which a graphics card chooses its algorithms and takes its memory."""
+
+
+def adam(decoder: Decoder) -> torch.optim.Optimizer:
+    """Make the optimiser of a decoder; its rates are tensors, so that a recorded step can have others."""
+    device = next(decoder.parameters()).device
+    groups = [
+        {"params": list(layer.parameters()), "lr": torch.zeros((), device=device)} for layer in convolutions_in(decoder)
+    ]
+    return torch.optim.Adam(groups, betas=(0.9, 0.99), fused=True)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A step as a graphics card repeats it, with no command between its parts.
+
+    Attributes:
+        graph: to be replayed.
+        pixels: memory that it reads crops from …
+        transformed: … and transformed features, where there are some.
+        terms: memory that it writes the terms of the loss to.
+    """
+
+    graph: torch.cuda.CUDAGraph
+    pixels: Float[Tensor, "n 3 h w"]
+    transformed: Transformed | None
+    terms: dict[str, Tensor]
+
+    def repeat(self, pixels: Float[Tensor, "n 3 h w"], transformed: Transformed | None) -> dict[str, Tensor]:
+        """Take the step with other numbers."""
+        self.pixels.copy_(pixels)
+        if self.transformed is not None and transformed is not None:
+            self.transformed.copy_(transformed)
+        self.graph.replay()
+        return self.terms
+
+
+class Steps:
+    """Gradient steps of a decoder, each followed by its average.
+
+    Args:
+        decoder: which learns.
+        average: of the decoder's plain weights over the last steps.
+        objective: the loss.
+        optimizer: of `adam`.
+        scaler: of the loss, for half precision; one that is not enabled in others.
+        precision: torch.float32, or a lower one for autocast.
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        average: Decoder,
+        objective: Objective,
+        optimizer: torch.optim.Optimizer,
+        scaler: torch.amp.GradScaler,
+        precision: torch.dtype,
+    ) -> None:
+        self._decoder, self._average, self._objective = decoder, average, objective
+        self._optimizer, self._scaler, self._precision = optimizer, scaler, precision
+        self._device = next(decoder.parameters()).device
+        self._rates = [torch.zeros((), device=self._device) for _ in optimizer.param_groups]
+        self._keep = torch.zeros((), device=self._device)
+        self._taken = {False: 0, True: 0}
+        self._recorded: dict[bool, Recording] = {}
+
+    def take(
+        self, pixels: Float[Tensor, "n 3 h w"], transformed: Transformed | None, rate: float, keep: float
+    ) -> dict[str, float]:
+        """Take a step.
+
+        Args:
+            pixels: crops to be reconstructed, of the same number and size in every step.
+            transformed: features to be decoded beside them, likewise.
+            rate: of learning, for a layer of `RATE_CHANNELS` inputs.
+            keep: share of the average that stays.
+
+        Returns:
+            The weighted terms of the loss.
+        """
+        layers = convolutions_in(self._decoder)
+        for group, own, layer in zip(self._optimizer.param_groups, self._rates, layers, strict=True):
+            group["lr"] = own.fill_(rate * RATE_CHANNELS / layer.in_channels)
+        self._keep.fill_(keep)
+        terms = self._take(pixels, transformed)
+        return dict(zip(terms, torch.stack(list(terms.values())).tolist(), strict=True))
+
+    def _take(self, pixels: Float[Tensor, "n 3 h w"], transformed: Transformed | None) -> dict[str, Tensor]:
+        """Take a step, by the recorded one of its kind where a graphics card has made all ready for it."""
+        kind = transformed is not None
+        self._taken[kind] += 1
+        if self._device.type != "cuda" or self._taken[kind] <= BEFORE_RECORDING:
+            return self._descend(pixels, transformed)
+        if kind not in self._recorded:
+            self._recorded[kind] = self._record(pixels.clone(), None if transformed is None else transformed.clone())
+        return self._recorded[kind].repeat(pixels, transformed)
+
+    def _record(self, pixels: Float[Tensor, "n 3 h w"], transformed: Transformed | None) -> Recording:
+        """Record a step, and do nothing else."""
+        graph = torch.cuda.CUDAGraph()
+        for group in self._optimizer.param_groups:
+            group["capturable"] = True
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            terms = self._descend(pixels, transformed)
+        for group in self._optimizer.param_groups:
+            group["capturable"] = False  # or it would warn of steps that are not recorded
+        return Recording(graph, pixels, transformed, terms)
+
+    def _descend(self, pixels: Float[Tensor, "n 3 h w"], transformed: Transformed | None) -> dict[str, Tensor]:
+        self._optimizer.zero_grad(set_to_none=True)
+        with autocast(self._device, self._precision), parametrize.cached():
+            terms = self._objective(self._decoder, pixels, transformed)
+        self._scaler.scale(torch.stack(list(terms.values())).sum()).backward()
+        self._scaler.unscale_(self._optimizer)
+        torch.nn.utils.clip_grad_norm_(self._decoder.parameters(), CLIP_NORM)
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
+        follow(self._average, self._decoder, self._keep)
+        return {name: term.detach() for name, term in terms.items()}
+
+
+def autocast(device: torch.device, precision: torch.dtype) -> Any:
+    """Compute in a precision below float32, where it is one."""
+    return nullcontext() if precision == torch.float32 else torch.autocast(device.type, precision)
+
+
+@torch.no_grad()
+def follow(average: Decoder, decoder: Decoder, keep: Float[Tensor, ""]) -> None:
+    """Move the average towards the decoder's plain weights, keeping a share of what it was."""
+    for mean, value in zip(convolutions_in(average), convolutions_in(decoder), strict=True):
+        mean.weight.lerp_(value.weight, 1 - keep)
+        bias_of(mean).lerp_(bias_of(value), 1 - keep)
