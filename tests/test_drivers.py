@@ -52,6 +52,23 @@ def test_windows_give_the_same_picture_as_the_whole(method, size, cat, ducks):
     assert (whole - tiled).abs().max() < 1 / 255
 
 
+@pytest.mark.parametrize("method", ["wct2", "wct2-sum"])
+def test_sites_of_a_wave_may_be_edited_together(method, cat, ducks, monkeypatch):
+    options = {"sites": ["encoder", "skip", "decoder"]}
+    alone = transfer(cat, ducks, method=method, **options)
+    sizes = []
+
+    def one_by_one(fit, seen):
+        sizes.append(len(seen))
+        return [fit(site, content) for site, content in seen.items()]
+
+    together = {"taken_together": lambda stage, _: {site: wave for wave in stage.waves for site in wave}}
+    for name, function in {**together, "fitted": one_by_one}.items():
+        monkeypatch.setattr(f"universal_style.drivers.whole.{name}", function)
+    np.testing.assert_array_equal(transfer(cat, ducks, method=method, **options), alone)
+    assert sizes[-7:] == [1, 4, 4, 4, 1, 1, 1]
+
+
 def test_windows_of_any_size_do(cat, ducks):
     content = cat.resize((50, 36))
     for side in (1, 40):

@@ -56,3 +56,15 @@ def test_a_region_of_about_one_cell_has_a_variance_of_the_size_of_its_columns(ar
 def test_too_few_or_equal_columns_have_no_covariance(columns):
     covariance = Moments.of(columns).covariance
     assert torch.equal(covariance, torch.zeros(3, 3, dtype=torch.float64))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("spread", [1e-2, 1.0, 30.0])
+def test_halves_on_a_card_are_multiplied_as_they_are(dtype, spread):
+    columns = (5 + spread * torch.randn(16, 16)) @ torch.randn(16, 40_001) / 4 + 3
+    columns = columns.to(dtype)
+    exact, found = Moments.of(columns.double()), Moments.of(columns.cuda()).to("cpu")
+    step = torch.finfo(dtype).eps
+    torch.testing.assert_close(found.mean, exact.mean, rtol=0, atol=1e-2 * step * float(columns.abs().max()))
+    torch.testing.assert_close(found.scatter, exact.scatter, rtol=0, atol=step * float(exact.scatter.abs().max()))

@@ -1,3 +1,8 @@
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import played_mps
 import pytest
@@ -18,6 +23,7 @@ from universal_style.smoothing import (
     smoothing_named,
 )
 from universal_style.smoothing.affinity import Affinity
+from universal_style.smoothing.cards import kernels_for
 from universal_style.smoothing.closed_form import solve
 from universal_style.smoothing.coarse import CoarseModels
 
@@ -58,6 +64,32 @@ def test_the_stencil_is_the_affinity_of_the_definition(guide):
     np.testing.assert_allclose(found, found.T, atol=1e-6)
     np.testing.assert_allclose(affinity.degrees.flatten(), expected.sum(1), rtol=1e-6)
     assert (affinity.degrees >= 1).all()  # every pixel of the border lies in a window
+
+
+@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="no Triton")
+def test_the_kernels_for_cards_say_what_torch_says():
+    script = Path(__file__).with_name("interpreted_kernels.py")
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    gaps = list(map(float, done.stdout.split()))
+    assert len(gaps) == 27
+    assert max(gaps) < 1e-5
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("size", [(3, 4), (70, 1003), (257, 512)])
+def test_the_kernels_solve_what_torch_solves(size, monkeypatch):
+    guide, wanted = torch.rand(3, *size).cuda(), torch.rand(3, *size).cuda()
+    assert kernels_for(guide) is not None
+    fast = solve(Affinity.of(guide, 1e-5), guide, wanted, 0.99, 1e-6)
+    for module in ("affinity", "coarse"):
+        monkeypatch.setattr(f"universal_style.smoothing.{module}.kernels_for", lambda _: None)
+    slow = solve(Affinity.of(guide, 1e-5), guide, wanted, 0.99, 1e-6)
+    torch.testing.assert_close(fast.values, slow.values, rtol=0, atol=1e-4)
+
+
+def test_kernels_serve_on_cards_alone(guide):
+    assert kernels_for(guide) is None
 
 
 @pytest.mark.parametrize("shape", [(3, 3), (3, 50), (40, 3), (70, 1000)])

@@ -196,6 +196,17 @@ def test_cuda_gives_nearly_the_same_picture(cat, ducks, stylizer):
     assert np.sqrt(((one - other) ** 2).mean()) < 4
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("method", ["wct", "wct2", "wct2-sum", "photo-wct"])
+def test_half_precision_on_a_card_gives_nearly_the_same_picture(method, cat, ducks):
+    options = {"levels": [3, 2, 1], "smooth": "none"}
+    one, other = (
+        np.asarray(universal_style.Stylizer(method, device="cuda", dtype=dtype).transfer(cat, ducks, **options))
+        for dtype in ("float16", "float32")
+    )
+    assert np.sqrt(((one.astype(float) - other) ** 2).mean()) < 4
+
+
 def test_the_report_says_what_was_done(stylizer, cat, ducks):
     _, report = stylizer.run(cat, ducks, alpha=0.5, levels=[2, 1], style_weights=[3])
     assert report.method == "wct"

@@ -170,6 +170,21 @@ def test_the_objective_of_a_perfect_decoder_is_small(encoder, folder):
     assert losses[0] < 0.05 * losses[1]
 
 
+@pytest.mark.parametrize("pooling", [HaarSumPooling(), HaarCat5Pooling()])
+def test_bands_are_carried_onto_the_style_too(encoder, folder, pooling, monkeypatch):
+    monkeypatch.setattr("universal_style.training.objective.ALPHA_RANGE", (1.0, 1.0))
+    paths = pictures_in(folder)
+    batch = Batches(paths, paths, 64, 1, 2, seed=3)[0]
+    content, style = (as_pixels(part, CPU) for part in (batch.content, batch.style))
+    objective = Objective(encoder, pooling, 2, (1, 2), Weights())
+    transformed = objective.transform(content, style, seed=1)
+    wanted = objective.climb(style)[0][1]
+    assert len(transformed.kept[1]) == len(wanted)
+    for own, other in zip(transformed.kept[1][:3], wanted[:3], strict=True):
+        for given, aim in zip(column_moments(own), column_moments(other), strict=True):
+            torch.testing.assert_close(given, aim, rtol=0.05, atol=0.02 * float(aim.abs().max()))
+
+
 @pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16])
 def test_moments_are_the_same_under_autocast(encoder, folder, precision):
     features = 100 * torch.rand(2, 8, 40, 40)  # whose sums of squares are far beyond half precision

@@ -21,6 +21,8 @@ from universal_style.transforms import (
 FULL = ("wct", "ot", "cholesky")
 CHANNELS, COLUMNS = 12, 400
 
+NEEDS_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+
 
 def columns(seed, count=COLUMNS, channels=CHANNELS):
     generator = torch.Generator().manual_seed(seed)
@@ -176,3 +178,27 @@ def test_the_identity_changes_nothing(content):
 def test_unknown_names_are_named():
     with pytest.raises(OptionError, match="'pca' is unknown; use one of wct, ot, cholesky, adain"):
         transform_named("pca")
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=NEEDS_CUDA)])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_map_of_halves_is_rounded_as_they_are(device, dtype, monkeypatch):
+    if device == "cpu":
+        monkeypatch.setattr("universal_style.transforms.multiplies_halves", lambda _: True)
+    mixed = torch.randn(8, 8, dtype=torch.float64) @ torch.randn(8, 2000, dtype=torch.float64) + 40
+    features = mixed.view(1, 8, 40, 50).to(dtype).to(device).contiguous(memory_format=torch.channels_last)
+    content = Moments.of(features[0].flatten(1).double())
+    style = Moments.of(torch.randn(8, 500, dtype=torch.float64, device=device) + 2)
+    chosen = TRANSFORMS["ot"](content, style)
+    given, wanted = chosen(features), chosen(features.double())
+    assert given.dtype == dtype
+    step = torch.finfo(dtype).eps * float(torch.linalg.matrix_norm(chosen.matrix)) * float(features.abs().max())
+    torch.testing.assert_close(given.double(), wanted, rtol=0, atol=step)
+
+
+@NEEDS_CUDA
+def test_a_map_that_no_half_holds_stays_finite():
+    features = torch.rand(1, 4, 32, 32, device="cuda").half().contiguous(memory_format=torch.channels_last)
+    huge = AffineMap(1e6 * torch.eye(4, dtype=torch.float64).cuda(), torch.zeros(4, dtype=torch.float64).cuda())
+    small = 1e-3 * features + 0.5
+    assert torch.isfinite(huge(small)).all()

@@ -70,6 +70,12 @@ def cpu_computes_bfloat16() -> bool:
     return any(getattr(torch.cpu, probe, lambda: False)() for probe in probes)
 
 
+def multiplies_halves(values: torch.Tensor) -> bool:
+    """Say whether products of numbers in half precision are quickest as they are, their sums kept in float32."""
+    halves = values.dtype in (torch.float16, torch.bfloat16)
+    return halves and values.device.type == "cuda" and "dtype" in torch.ops.aten.bmm.overloads()
+
+
 def keep_freed_memory() -> None:
     """Tell glibc to keep freed memory for the next activation, which halves the time on a CPU.
 

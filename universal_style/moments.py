@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from universal_style.devices import exact_device
+from universal_style.devices import exact_device, multiplies_halves
 
 CHUNK_COLUMNS = 16384
 """Columns whose scatter is summed in the features' own precision before it enters the float64 total."""
@@ -78,16 +78,23 @@ class Moments:
         if weights is None:
             counts = columns.new_full(columns.shape[:1], columns.shape[1], dtype=precision)
             means = columns.mean(dim=1, dtype=precision)
-            centred = columns - means[:, None]  # in the means' precision
-            left, weighted = centred.mean(dim=1), centred  # what rounding left of the mean
+            if multiplies_halves(columns):
+                near = means.to(columns.dtype)
+                centred = columns - near[:, None]  # rounded no more than the columns are
+                means, left = near.to(precision), means - near
+                scatter = torch.bmm(centred.mT, centred, out_dtype=precision)
+            else:
+                centred = columns - means[:, None]  # in the means' precision
+                left = centred.mean(dim=1)  # what rounding left of the mean
+                scatter = centred.mT @ centred
         else:
             shares, work = weights.to(precision), columns.to(precision)
             counts = shares.sum(dim=1)
             over = counts.clamp(min=torch.finfo(precision).tiny)[:, None]
             means = torch.einsum("bk,bkc->bc", shares, work) / over
             centred = work - means[:, None]
-            left, weighted = torch.einsum("bk,bkc->bc", shares, centred) / over, centred * shares[..., None]
-        scatter = weighted.mT @ centred
+            left = torch.einsum("bk,bkc->bc", shares, centred) / over
+            scatter = (centred * shares[..., None]).mT @ centred
         counts, means, left, scatter = (part.to(home).double() for part in (counts, means, left, scatter))
         means, scatter = means + left, scatter.sum(dim=0)
         scatter = (scatter + scatter.T) / 2  # a product of matrices is symmetric but for rounding

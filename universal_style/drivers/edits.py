@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from universal_style.devices import exact_device
+from universal_style.devices import exact_device, multiplies_halves
 from universal_style.moments import Moments, columns_at_a_time
 from universal_style.networks.stage import Site
 from universal_style.regions import LabelMap
@@ -82,7 +82,7 @@ def send_through(
     if len(maps) == 1:
         for top, stop in _bands(height, width, most):
             part = features[:, :, top:stop]
-            part.copy_(maps[0](part.float()))
+            part.copy_(maps[0](part if multiplies_halves(part) else part.float()))
         return features
     for above, below in _bands(height, width * len(maps), SHARES):
         shares = _shares(regions, site, window, above, below, width).to(features.device)

@@ -84,6 +84,7 @@ class Colours:
 
     stride: int = 1
     halo: int = 0
+    waves: tuple[frozenset[Site], ...] = (frozenset({COLOURS}),)
 
     def walk(self, pixels: Float[Tensor, "1 3 h w"]) -> Walk:
         """Offer the pixels."""

@@ -235,11 +235,13 @@ def haar_analysis(features: Float[Tensor, "n c h w"]) -> tuple[Float[Tensor, "n 
     The first letter is the vertical filter, the second the horizontal one.
     """
     top, bottom = features[:, :, ::2], features[:, :, 1::2]
-    low, high = top + bottom, bottom - top
-    return tuple(
-        half
-        for rows in (low, high)
-        for half in ((rows[..., ::2] + rows[..., 1::2]) / 2, (rows[..., 1::2] - rows[..., ::2]) / 2)
+    low, high = torch.lerp(top, bottom, 0.5), bottom - top
+    left, right = high[..., ::2], high[..., 1::2]
+    return (
+        low[..., ::2] + low[..., 1::2],
+        low[..., 1::2] - low[..., ::2],
+        torch.lerp(left, right, 0.5),
+        (right - left).div_(2),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -72,7 +72,10 @@ def reach_down(level: int) -> int:
 
 
 Walk = Generator[tuple[Site, Tensor], Tensor, Tensor]
-"""Yields (site, features), is sent the features to go on with, returns the decoded picture."""
+"""Yields (site, features), is sent the features to go on with, returns the decoded picture.
+
+Features may be sent back as they are and edited in place until the last site of their wave has been answered.
+"""
 
 
 @dataclass(frozen=True)
@@ -232,6 +235,11 @@ class Passage(Walker, Protocol):
     @property
     def stride(self) -> int:
         """Picture sizes must be multiples of this, in pixels."""
+        ...
+
+    @property
+    def waves(self) -> Sequence[frozenset[Site]]:
+        """The sites in groups: what is seen at a group depends on the edits at the groups before it alone."""
         ...
 
 

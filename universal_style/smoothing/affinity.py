@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from universal_style.smoothing.cards import kernels_for
 from universal_style.smoothing.colour_factors import ColourFactors
 
 OFFSETS = tuple((dy, dx) for dy in range(3) for dx in range(-2, 3) if (dy, dx) >= (0, 0))
@@ -94,6 +95,9 @@ class Affinity:
             of_affinity: factor of W.
             out: other memory to write to, contiguous; new by default.
         """
+        if kernels := kernels_for(values):
+            planes: Tensor = kernels.stencil(self.planes, self.degrees, values, of_degrees, of_affinity, out)
+            return planes
         height, width = self.degrees.shape
         count = height * width
         stencil, given = self.planes.flatten(1), values.flatten(1)  # (c, h, w) -> (c, h w)

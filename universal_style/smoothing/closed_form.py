@@ -190,7 +190,7 @@ def _dots(one: Float[Tensor, "c h w"], other: Float[Tensor, "c h w"]) -> Float[T
     """Give the products of planes, summed chunk by chunk: float32 sums over megapixels would drift."""
     chunk = chunk_of(one[0])
     chunks = zip(*(planes.flatten(1).split(chunk, dim=1) for planes in (one, other)), strict=True)  # -> (c, h w)
-    total: Tensor = torch.stack([torch.linalg.vecdot(*pair) for pair in chunks]).sum(0)
+    total: Tensor = torch.stack([torch.stack(list(map(torch.dot, *pair))) for pair in chunks]).sum(0)
     return total
 
 

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from universal_style.smoothing.affinity import CHUNK, Affinity
+from universal_style.smoothing.cards import kernels_for
 
 SPACING = 4
 """Pixels between the nodes of the finest grid, and nodes of a grid between those of the next."""
@@ -92,8 +93,8 @@ class CoarseModels:
             planes = coarse.pop().flatten(0, 1)  # (c, 4, rows, columns) -> (4 c, rows, columns)
             rows, columns = coarse[-1].shape[2:]
             coarse[-1] += _up(_up(planes, 2, columns), 1, rows).unflatten(0, (channels, 4))
-        answer: Tensor = torch.div(left, self.degrees, out=out)
-        _models_up(coarse[0], self.models, answer)
+        answer = torch.empty_like(left) if out is None else out
+        _models_up(coarse[0], self.models, left, self.degrees, answer)
         return answer
 
 
@@ -135,6 +136,10 @@ def _every(axis: int, place: int) -> tuple[slice, ...]:
 def _models_down(values: Float[Tensor, "c h w"], models: Float[Tensor, "4 h w"]) -> Float[Tensor, "c 4 _ _"]:
     """Give Pᵀ of the finest grid: `_down` of each plane times each model, the products never kept."""
     channels, height, width = values.shape
+    if kernels := kernels_for(values):
+        lines = kernels.models_down(values, models, _nodes(height)).flatten(0, 1)  # (c, 4, rows, w) -> (4 c, rows, w)
+        nodes: Tensor = _down(lines, 2).unflatten(0, (channels, 4))  # -> (c, 4, rows, columns)
+        return nodes
     coarse: Tensor = values.new_zeros(channels, 4, _nodes(height), _nodes(width))
     for first, last in _bands(models):
         count = -(-(last - first) // SPACING)
@@ -152,15 +157,26 @@ def _models_down(values: Float[Tensor, "c h w"], models: Float[Tensor, "4 h w"])
     return coarse
 
 
-def _models_up(coarse: Float[Tensor, "c 4 _ _"], models: Float[Tensor, "4 h w"], onto: Float[Tensor, "c h w"]) -> None:
-    """Add P of the finest grid."""
-    channels, _, width = onto.shape
+def _models_up(
+    coarse: Float[Tensor, "c 4 _ _"],
+    models: Float[Tensor, "4 h w"],
+    left: Float[Tensor, "c h w"],
+    degrees: Float[Tensor, "h w"],
+    out: Float[Tensor, "c h w"],
+) -> None:
+    """Give D⁻¹ times each plane, with P of the finest grid times the coefficients added."""
+    channels, _, width = left.shape
+    if kernels := kernels_for(left):
+        rows = _up(coarse.flatten(0, 1), 2, width).unflatten(0, (channels, 4))  # -> (c, 4, rows, w)
+        kernels.models_up(rows, models, left, degrees, out)
+        return
+    torch.div(left, degrees, out=out)
     for first, last in _bands(models):
         top = first // SPACING
         nodes = coarse[:, :, top : top + -(-(last - first) // SPACING) + 1].flatten(0, 1)  # -> (4 c, rows, columns)
         rows = _up(nodes, 2, width).unflatten(0, (channels, 4))  # -> (c, 4, rows, w)
         for place in range(min(SPACING, last - first)):
-            lines = onto[:, first + place : last : SPACING]
+            lines = out[:, first + place : last : SPACING]
             here = lines.shape[1]
             for number, model in enumerate(models[:, first + place : last : SPACING]):
                 lines.addcmul_(model, rows[:, number, :here], value=1 - place / SPACING)

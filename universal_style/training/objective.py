@@ -83,7 +83,8 @@ class Objective:
         encoder: frozen.
         pooling: of the stage that the decoder is part of.
         level: the decoder's.
-        edited: the levels at which that stage edits features, the decoder's own among them.
+        edited: the levels at which that stage edits features and the bands kept on the way there, the decoder's own
+            among them.
         weights: of the terms.
     """
 
@@ -95,18 +96,29 @@ class Objective:
 
     @torch.no_grad()
     def transform(self, content: Float[Tensor, "m 3 h w"], style: Float[Tensor, "m 3 h w"], seed: int) -> Transformed:
-        """Carry the features of one content onto one style, by a random transform and alpha."""
+        """Carry the features of one content, and the bands kept beside them, onto one style.
+
+        Transform and alpha are random.
+        """
         rng = random.Random(seed)
         alpha, transform = rng.uniform(*ALPHA_RANGE), rng.choice(TRANSFORMS)
-        _, of_style = self.climb(style)
+
+        def carried(features: Tensor, wanted: Tensor) -> Tensor:
+            with torch.autocast(features.device.type, enabled=False):
+                moments = [Moments.of(f.float().transpose(0, 1).flatten(1)) for f in (features, wanted)]
+                return transform(*moments).blend(alpha)(features.float())
+
+        kept_of_style, of_style = self.climb(style)
         kept: list[Kept] = []
         features, aims = content, []
-        for block, wanted in zip(self.encoder.blocks, of_style, strict=False):
+        for block, wanted, bands in zip(self.encoder.blocks, of_style, kept_of_style, strict=False):
             features = block(features, self.pooling, kept)
             if block.level in self.edited:
-                with torch.autocast(features.device.type, enabled=False):
-                    moments = [Moments.of(f.float().transpose(0, 1).flatten(1)) for f in (features, wanted)]
-                    features = transform(*moments).blend(alpha)(features.float())
+                kept[-1] = tuple(  # what a pooling names comes first of what it keeps
+                    carried(own, other).to(own.dtype) if number < len(self.pooling.bands) else own
+                    for number, (own, other) in enumerate(zip(kept[-1], bands, strict=True))
+                )
+                features = carried(features, wanted)
                 aims.append(column_moments(features))
             else:
                 (mean, covariance), (mean_s, covariance_s) = column_moments(features), column_moments(wanted)
