@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from functools import cache
 
 import torch
@@ -12,6 +14,9 @@ from universal_style.drivers.edits import Fit
 from universal_style.moments import Moments
 from universal_style.networks.stage import Passage, Site
 from universal_style.transforms import AffineMap
+
+MOST_THREADS = 4
+"""As many as a wave has sites: a level's, and the three bands kept below it."""
 
 
 def taken_together(stage: Passage, device: torch.device) -> dict[Site, frozenset[Site]]:
@@ -27,25 +32,42 @@ def fitted(fit: Fit, seen: Mapping[Site, Sequence[Moments]]) -> list[Sequence[Af
     """Fit sites that do not depend on each other."""
     if len(seen) == 1:
         return [fit(site, content) for site, content in seen.items()]
-    device = next(iter(seen.values()))[0].mean.device
-    _ready(device)
-    here = torch.cuda.current_stream(device)
-    streams = [torch.cuda.Stream(device) for _ in seen]
+    return _side_by_side(next(iter(seen.values()))[0].mean.device).fit(fit, seen)
 
-    @torch.inference_mode()
-    def beside(stream: torch.cuda.Stream, site: Site, content: Sequence[Moments]) -> Sequence[AffineMap]:
-        stream.wait_stream(here)
-        with torch.cuda.stream(stream):
-            return fit(site, content)
 
-    with ThreadPoolExecutor(len(seen)) as threads:
-        maps = list(threads.map(beside, streams, seen.keys(), seen.values()))
-    for stream in streams:
-        here.wait_stream(stream)
-    return maps
+@dataclass(frozen=True)
+class _SideBySide:
+    """Threads that wait for a graphics card, each with a stream and the libraries' memory that goes with it."""
+
+    device: torch.device
+    threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(MOST_THREADS))
+    own: threading.local = field(default_factory=threading.local)
+
+    def fit(self, fit: Fit, seen: Mapping[Site, Sequence[Moments]]) -> list[Sequence[AffineMap]]:
+        here = torch.cuda.current_stream(self.device)
+
+        @torch.inference_mode()
+        def beside(site: Site, content: Sequence[Moments]) -> tuple[torch.cuda.Stream, Sequence[AffineMap]]:
+            stream = self._stream()
+            stream.wait_stream(here)
+            with torch.cuda.stream(stream):
+                return stream, fit(site, content)
+
+        answers = list(self.threads.map(beside, seen.keys(), seen.values()))
+        for stream, _ in answers:
+            here.wait_stream(stream)
+        return [maps for _, maps in answers]
+
+    def _stream(self) -> torch.cuda.Stream:
+        """Give the stream of this thread."""
+        if not hasattr(self.own, "stream"):
+            self.own.stream = torch.cuda.Stream(self.device)
+        stream: torch.cuda.Stream = self.own.stream
+        return stream
 
 
 @cache
-def _ready(device: torch.device) -> None:
-    """Let torch load its linear algebra, which it does at the first call and not in two threads at once."""
+def _side_by_side(device: torch.device) -> _SideBySide:
+    # torch loads its linear algebra at the first call, and cannot do so in two threads at once
     torch.linalg.eigh(torch.eye(2, dtype=torch.float64, device=device))
+    return _SideBySide(device)
