@@ -11,6 +11,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from universal_style.drivers.whole import drive
+from universal_style.moments import product_with_itself
 from universal_style.networks.layers import Layers
 from universal_style.networks.stage import Site
 from universal_style.smoothing.affinity import Affinity
@@ -58,9 +59,9 @@ class RegionWeights:
     def second_moment(self, columns: Float[Tensor, "m c"]) -> Float[Tensor, "c c"]:
         """Give the mean of x xᵀ: the region's Gram matrix over its number of columns."""
         if self.touched is None:
-            return columns.T @ columns / len(columns)
+            return product_with_itself(columns) / len(columns)
         chosen = columns[self.touched] * self.weights.to(columns.dtype).sqrt()[:, None]
-        return chosen.T @ chosen
+        return product_with_itself(chosen)
 
     def add_product(
         self, sums: Float[Tensor, "m c"], columns: Float[Tensor, "m c"], matrix: Float[Tensor, "c c"]
