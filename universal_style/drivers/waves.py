@@ -30,9 +30,10 @@ def taken_together(stage: Passage, device: torch.device) -> dict[Site, frozenset
 
 def fitted(fit: Fit, seen: Mapping[Site, Sequence[Moments]]) -> list[Sequence[AffineMap]]:
     """Fit sites that do not depend on each other."""
-    if len(seen) == 1:
+    device = next(iter(seen.values()))[0].mean.device
+    if len(seen) == 1 or device.type != "cuda":
         return [fit(site, content) for site, content in seen.items()]
-    return _side_by_side(next(iter(seen.values()))[0].mean.device).fit(fit, seen)
+    return _side_by_side(device).fit(fit, seen)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from universal_style.errors import InputError
 from universal_style.networks.vgg import Encoder, convolutions
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of the colours of ImageNet, which are taken out in conv1_1."""
+"""Of the colours of ImageNet, which torchvision's networks expect taken out; here they are in conv1_1."""
 PREFIX = "torchvision-"
 
 

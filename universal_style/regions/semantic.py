@@ -12,13 +12,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from universal_style.errors import InputError
+from universal_style.networks.torchvision_encoder import DEVIATION, MEAN
 from universal_style.regions.label_map import Colour, LabelMap
 from universal_style.regions.scores import best_labels, without_islands
 
 SEEN_LONG_SIDE = 520
 """Long side in pixels at which the network sees a picture; the size that it was trained at."""
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of the colours of ImageNet, which torchvision's networks expect taken out."""
 
 
 @dataclass(frozen=True)
