@@ -184,6 +184,12 @@ def test_haar_synthesis_inverts_analysis():
     assert [float(band) for band in haar_analysis(rows)] == [1, 0, 1, 0]  # vertical change is the HL band
 
 
+def test_haar_synthesis_has_the_gradient_of_the_analysis():
+    bands = [torch.rand(2, 3, 2, 3, dtype=torch.float64, requires_grad=True) for _ in range(4)]
+    assert torch.autograd.gradcheck(haar_synthesis, bands)
+    assert haar_synthesis(*bands).is_contiguous(memory_format=torch.channels_last)
+
+
 def test_summed_bands_give_the_features_back():
     features = torch.randn(1, 3, 8, 6)
     torch.testing.assert_close(HaarSumPooling().up(*HaarSumPooling().down(features)), features)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -252,9 +252,27 @@ def haar_synthesis(
     hh: Float[Tensor, "n c h w"],
 ) -> Float[Tensor, "n c g v"]:
     """Invert `haar_analysis`: the sum of the four bands, each through its transposed kernel."""
-    low = torch.stack([ll - lh, ll + lh], dim=-1).flatten(-2)  # (n, c, h, w, 2) -> (n, c, h, 2w)
-    high = torch.stack([hl - hh, hl + hh], dim=-1).flatten(-2)
-    return torch.stack([low - high, low + high], dim=-2).flatten(-3, -2) / 2  # (n, c, h, 2, 2w) -> (n, c, 2h, 2w)
+    features: Tensor = _Synthesis.apply(ll, lh, hl, hh)
+    return features
+
+
+class _Synthesis(torch.autograd.Function):
+    """Written to where it belongs, channels last; of an orthonormal transform the way back is the analysis."""
+
+    @staticmethod
+    def forward(ctx: Any, ll: Tensor, lh: Tensor, hl: Tensor, hh: Tensor) -> Tensor:
+        count, channels, height, width = ll.shape
+        shape = count, channels, 2 * height, 2 * width
+        features = torch.empty(shape, dtype=ll.dtype, device=ll.device, memory_format=torch.channels_last)
+        sides = (ll - lh, hl - hh), (ll + lh, hl + hh)
+        for place, (mean, slope) in enumerate(sides):
+            torch.sub(mean, slope, out=features[:, :, ::2, place::2])
+            torch.add(mean, slope, out=features[:, :, 1::2, place::2])
+        return features.div_(2)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
+        return haar_analysis(gradients[0])
 
 
 def convolved_from_cells(
