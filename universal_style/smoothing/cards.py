@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 MOST_PLANES = 4
+"""That the kernels take together: three colours, or the four models of `CoarseModels`."""
 
 
 def kernels_for(values: Tensor) -> ModuleType | None:

@@ -14,13 +14,17 @@ import triton.language as tl
 from jaxtyping import Float
 from torch import Tensor
 
+from universal_style.smoothing import coarse
+from universal_style.smoothing.affinity import OFFSETS
+from universal_style.smoothing.cards import MOST_PLANES
+
 BLOCK = 256
 """Pixels of a row, or of a plane, that a program works on at a time."""
 MODELS = 4
-PLANES = tl.constexpr(4)
+PLANES = tl.constexpr(MOST_PLANES)
 """Planes that a program works on together; with fewer the last ones rest."""
-STENCIL = tl.constexpr(13)
-SPACING = tl.constexpr(4)
+STENCIL = tl.constexpr(len(OFFSETS))
+SPACING = tl.constexpr(coarse.SPACING)
 
 
 @triton.jit(do_not_specialize=["count", "width"])
