@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -26,6 +25,7 @@ from universal_style.plots import plot
 from universal_style.ranges import at_least, long_side, whole_seed
 from universal_style.reference.losses import ContentTerm, Energy, GramAim, RegionWeights, StyleTerm, squared_norm
 from universal_style.styles import Style, scaled_style
+from universal_style.training.gradients import autocast, take_step
 from universal_style.training.loop import Report
 from universal_style.training.pictures import Batches, as_pixels, check_outside, check_side, held_out_of, stream
 from universal_style.training.states import reading_state, restore_scaler, write_state
@@ -33,7 +33,6 @@ from universal_style.training.states import reading_state, restore_scaler, write
 STYLE_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
 CONTENT_LAYER = "relu3_3"
 """Johnson et al. 2016, section 4.1, with the content one block deeper, where it leaves strokes free."""
-CLIP_NORM = 1.0
 WARM_UP_STEPS = 50
 
 
@@ -197,7 +196,7 @@ def train_feed_forward(plan: FeedForwardPlan) -> Iterator[Report]:
     batches = Batches(plan.pictures, (), plan.side, plan.batch, 0, plan.seed)
 
     def losses(contents: Tensor) -> Mapping[str, Tensor]:
-        with nullcontext() if precision == torch.float32 else torch.autocast(device.type, precision):
+        with autocast(device, precision):
             return perception(network(contents).float(), contents)
 
     for batch in stream(batches, step, plan.steps, plan.workers):
@@ -205,11 +204,7 @@ def train_feed_forward(plan: FeedForwardPlan) -> Iterator[Report]:
             group["lr"] = plan.learning_rate * min(1.0, (step + 1) / WARM_UP_STEPS) * (1 - step / plan.steps) ** 0.5
         terms = losses(as_pixels(batch.plain, device))
         optimizer.zero_grad(set_to_none=True)
-        scaler.scale(torch.stack(list(terms.values())).sum()).backward()
-        scaler.unscale_(optimizer)
-        torch.nn.utils.clip_grad_norm_(network.parameters(), CLIP_NORM)
-        scaler.step(optimizer)
-        scaler.update()
+        take_step(terms, network, optimizer, scaler)
         step += 1
         yield Report("train", step, plan.steps, loss={name: float(term.detach()) for name, term in terms.items()})
         if step % plan.measure_every == 0 or step == plan.steps:

@@ -19,10 +19,11 @@ from universal_style.networks.pooling import Pooling
 from universal_style.networks.vgg import Encoder
 from universal_style.ranges import at_least, whole_seed
 from universal_style.training.coordinates import placeholder_coordinates, whiten_coordinates
+from universal_style.training.gradients import autocast
 from universal_style.training.objective import Objective, Weights
 from universal_style.training.pictures import Batches, as_pixels, check_side, stream
 from universal_style.training.states import reading_state, restore_scaler, write_state
-from universal_style.training.steps import Steps, adam, autocast, follow
+from universal_style.training.steps import Steps, adam, follow
 from universal_style.training.warm_start import regression_warm_start
 
 WARM_START_SIDE = 256

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -14,9 +12,9 @@ from torch.nn.utils import parametrize
 from universal_style.networks.convolution import bias_of
 from universal_style.networks.decoder import Decoder
 from universal_style.training.coordinates import convolutions_in
+from universal_style.training.gradients import autocast, take_step
 from universal_style.training.objective import Objective, Transformed
 
-CLIP_NORM = 1.0
 RATE_CHANNELS = 64
 """The learning rate holds for so many input channels and falls as one over their number.
 
@@ -135,18 +133,9 @@ class Steps:
         self._optimizer.zero_grad(set_to_none=True)
         with autocast(self._device, self._precision), parametrize.cached():
             terms = self._objective(self._decoder, pixels, transformed)
-        self._scaler.scale(torch.stack(list(terms.values())).sum()).backward()
-        self._scaler.unscale_(self._optimizer)
-        torch.nn.utils.clip_grad_norm_(self._decoder.parameters(), CLIP_NORM)
-        self._scaler.step(self._optimizer)
-        self._scaler.update()
+        take_step(terms, self._decoder, self._optimizer, self._scaler)
         follow(self._average, self._decoder, self._keep)
         return {name: term.detach() for name, term in terms.items()}
-
-
-def autocast(device: torch.device, precision: torch.dtype) -> Any:
-    """Compute in a precision below float32, where it is one."""
-    return nullcontext() if precision == torch.float32 else torch.autocast(device.type, precision)
 
 
 @torch.no_grad()
