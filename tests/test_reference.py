@@ -3,6 +3,7 @@ import played_mps
 import pytest
 import torch
 from PIL import Image as Pillow
+from torch.nn import functional
 from torchvision.models import vgg19
 
 from universal_style.drivers.whole import drive
@@ -72,7 +73,7 @@ def test_a_style_loss_is_the_same_under_autocast(precision):
     features = 100 * torch.rand(1, 8, 40, 40)  # whose sums of squares are far beyond half precision
     region = RegionWeights.of(torch.ones(40, 40))
     gram = torch.eye(8)
-    term = StyleTerm(1.0, 40, 40, [GramAim(region, 1.0, gram, squared_norm(gram))])
+    term = StyleTerm(1.0, [GramAim(region, 1.0, gram, squared_norm(gram))])
     results = []
     for enabled in (False, True):
         leaf = features.clone().requires_grad_(True)
@@ -85,45 +86,60 @@ def test_a_style_loss_is_the_same_under_autocast(precision):
 
 
 def test_the_gram_of_one_region_is_that_of_all_columns():
-    columns = columns_of(random(2, 3, 6, 7), 5, 7)
+    columns = columns_of(random(2, 3, 5, 7))
     assert columns.shape == (2, 35, 3)
     gram = RegionWeights.of(torch.ones(5, 7)).second_moment(columns[1])
     torch.testing.assert_close(gram, columns[1].T @ columns[1] / 35)
-    torch.testing.assert_close(columns[0, 8], random(2, 3, 6, 7)[0, :, 1, 1])
+    torch.testing.assert_close(columns[0, 8], random(2, 3, 5, 7)[0, :, 1, 1])
+
+
+@pytest.mark.parametrize("margin", [1, 8], ids=["few", "many"])
+def test_columns_that_a_picture_was_grown_by_do_not_count(margin):
+    shares = functional.pad(torch.ones(20, 20), (0, margin, 0, margin))
+    region = RegionWeights.of(shares)
+    assert bool(region.everywhere) == (margin == 1)
+    (columns,) = columns_of(random(1, 3, 20 + margin, 20 + margin))
+    counted = columns[shares.flatten() > 0]
+    torch.testing.assert_close(region.second_moment(columns), counted.T @ counted / 400)
+    sums, matrix = torch.zeros_like(columns), random(3, 3)
+    region.add_product(sums, columns, matrix)
+    torch.testing.assert_close(sums[shares.flatten() > 0], counted @ matrix / 400)
+    assert sums[shares.flatten() == 0].abs().max() < 1e-9
 
 
 def test_the_grams_of_regions_add_up_to_that_of_all_columns():
-    columns, shares = columns_of(random(1, 3, 6, 8), 6, 8)[0], stripes(6, 8)
+    columns, shares = columns_of(random(1, 3, 6, 8))[0], stripes(6, 8)
     grams = [RegionWeights.of(share).second_moment(columns) for share in shares]
     areas = shares.sum(dim=(1, 2)).double()
     whole = RegionWeights.of(torch.ones(6, 8)).second_moment(columns)
     torch.testing.assert_close(sum(g * a for g, a in zip(grams, areas, strict=True)) / 48, whole)
 
 
-def style_term(shares, rows, columns):
+def style_term(shares):
     aims = [
         GramAim(RegionWeights.of(share), 0.4, gram, torch.tensor(0.5))
         for share, gram in zip(shares, (g + g.T for g in random(2, 3, 3)), strict=False)
     ]
-    return StyleTerm(0.7, rows, columns, aims)
+    return StyleTerm(0.7, aims)
 
 
 def by_regions(features):
-    passed, loss = style_term(stripes(6, 8), 6, 8).tap(features)
+    passed, loss = style_term(stripes(6, 8)).tap(features)
     return passed * 2, loss
 
 
 def as_a_whole(features):
-    passed, loss = style_term(torch.ones(1, 6, 8), 6, 8).tap(features)
+    passed, loss = style_term(torch.ones(1, 6, 8)).tap(features)
     return passed.square(), loss
 
 
 def of_grown_features(features):
-    return style_term(stripes(5, 7), 5, 7).tap(features)
+    return style_term(functional.pad(stripes(5, 7), (0, 1, 0, 1))).tap(features)
 
 
 def of_grown_features_as_a_whole(features):
-    return style_term(torch.ones(1, 5, 7), 5, 7).tap(features.contiguous(memory_format=torch.channels_last))
+    shares = functional.pad(torch.ones(1, 5, 7), (0, 1, 0, 1))
+    return style_term(shares).tap(features.contiguous(memory_format=torch.channels_last))
 
 
 def content_term(features):
@@ -155,7 +171,7 @@ def test_the_gradient_through_the_encoder_is_that_of_finite_differences(encoder)
     layers = Layers(doubled, AveragePooling(), frozenset({"relu2_1", "relu2_2"}))
     wanted = random(128, 128)
     aim = GramAim(RegionWeights.of(torch.ones(8, 8)), 1.0, wanted + wanted.T, torch.tensor(1.0))
-    style = {layers.site("relu2_1"): StyleTerm(1.0, 8, 8, [aim])}
+    style = {layers.site("relu2_1"): StyleTerm(1.0, [aim])}
     content = {layers.site("relu2_2"): ContentTerm(1.0, random(1, 128, 8, 8))}
     affinity = Affinity.of(random(3, 16, 16).float(), 1e-2)
     energy = Energy(layers, style, content, 0.1, affinity, 0.1)
@@ -395,7 +411,7 @@ def test_what_a_region_keeps_beside_other_styles_is_its_own_gram(gatys, small):
     energy = request.recipe.energy(gatys.loaded, task, task.pixels, Phase(1.0, 0.0))
     (term,) = energy.style.values()
     _, features = next(energy.layers.walk(task.pixels))
-    seen = columns_of(features, term.rows, term.columns)[0]
+    seen = columns_of(features)[0]
     gaps = [float((aim.gram - aim.region.second_moment(seen)).norm() / aim.norm.sqrt()) for aim in term.aims]
     assert gaps[0] > 0.1
     assert gaps[1] < 1e-3

@@ -15,6 +15,8 @@ from universal_style.devices import exact_device, multiplies_halves
 
 CHUNK_COLUMNS = 16384
 """Columns whose scatter is summed in the features' own precision before it enters the float64 total."""
+PRODUCT_ROWS = 2048
+"""Rows of a product that are multiplied at a time on a CPU, by one thread whose cache they stay in."""
 FEWEST_CHANNELS = 32
 """Of a strip of a product: with fewer, a processor is no quicker for having less to do."""
 GRAPHICS_NUMBERS = 1 << 26
@@ -31,9 +33,17 @@ def columns_at_a_time(channels: int, device: torch.device) -> int:
 
 def product_with_itself(rows: Float[Tensor, "*b n c"]) -> Float[Tensor, "*b c c"]:
     """Give Xᵀ X, of which a CPU computes little more than one half: the other is its mirror image."""
-    channels = rows.shape[-1]
     if rows.device.type != "cpu":
         return rows.mT @ rows
+    whole = rows.shape[-2] // PRODUCT_ROWS * PRODUCT_ROWS
+    if whole <= PRODUCT_ROWS:
+        return _half_and_mirror(rows)
+    parts = _half_and_mirror(rows[..., :whole, :].unflatten(-2, (-1, PRODUCT_ROWS)))
+    return parts.sum(dim=-3) + _half_and_mirror(rows[..., whole:, :])
+
+
+def _half_and_mirror(rows: Float[Tensor, "*b n c"]) -> Float[Tensor, "*b c c"]:
+    channels = rows.shape[-1]
     product = rows.new_empty(*rows.shape[:-2], channels, channels)
     strip = max(FEWEST_CHANNELS, channels // 4)
     for start in range(0, channels, strip):

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
 
 from universal_style.devices import exact_device
 from universal_style.drivers.fit import Aim
@@ -137,8 +138,10 @@ class Descent:
     ) -> StyleTerm:
         """Aim each region of a layer at the Gram matrix that it should have."""
         rows, columns = -(-regions.height // site.stride), -(-regions.width // site.stride)
-        shares = moment_weights(regions.coverage(site.stride, rows, columns)).to(features.device)
-        seen, pixels = columns_of(features, rows, columns)[0], regions.pixels
+        beyond = (0, features.shape[3] - columns, 0, features.shape[2] - rows)  # what the picture was grown by
+        shares = functional.pad(moment_weights(regions.coverage(site.stride, rows, columns)), beyond)
+        shares = shares.to(features.device)
+        seen, pixels = columns_of(features)[0], regions.pixels
         grams = []
         for label, own in aims.items():
             region = RegionWeights.of(shares[label])
@@ -147,7 +150,7 @@ class Descent:
             # A flat style's Gram is small beside the content's; distances relative to it alone would drown all.
             norm = torch.maximum(squared_norm(wanted), squared_norm(present))
             grams.append(GramAim(region, pixels[label] / regions.labels.size, wanted, norm))
-        return StyleTerm(self.style_layers[site.name], rows, columns, grams)
+        return StyleTerm(self.style_layers[site.name], grams)
 
     def _layers(self, loaded: Loaded) -> Layers:
         encoder = loaded.encoder if self.encoder == "bundled" else loaded.torchvision_encoder

@@ -18,6 +18,8 @@ from universal_style.smoothing.affinity import Affinity
 from universal_style.windows import grown
 
 TINY = 1e-12
+MOST_LESS = 0.1
+"""Share of columns up to which those that count less are taken off a sum over all: more would leave rounding errors."""
 
 
 def relative_error(given: Tensor, wanted: Tensor) -> Tensor:
@@ -28,50 +30,52 @@ def relative_error(given: Tensor, wanted: Tensor) -> Tensor:
     return share
 
 
-def columns_of(features: Float[Tensor, "n c g v"], rows: int, columns: int) -> Float[Tensor, "n m c"]:
-    """Lay the feature columns of the picture itself out as rows, in float32 or better; a view where it can be."""
-    inside = features[:, :, :rows, :columns].permute(0, 2, 3, 1)  # channels last in memory as they are
-    inside = inside.reshape(len(features), rows * columns, -1)  # (n, rows, columns, c) -> (n, m, c)
-    return inside.to(torch.promote_types(inside.dtype, torch.float32))
+def columns_of(features: Float[Tensor, "n c g v"]) -> Float[Tensor, "n m c"]:
+    """Lay the feature columns out as rows, in float32 or better; a view where channels come last in memory."""
+    rows = features.permute(0, 2, 3, 1).flatten(1, 2)  # (n, c, g, v) -> (n, m, c)
+    return rows.to(torch.promote_types(rows.dtype, torch.float32))
 
 
 @dataclass(frozen=True)
 class RegionWeights:
-    """Which columns of a layer a region counts, and how much: weights that sum to 1.
+    """How much each column of a layer counts in a region: weights that sum to 1.
+
+    Few columns are listed, since they are copied: those of a region, or those that a whole picture was grown by.
 
     Attributes:
-        touched: places of the columns that count at all; None for all alike, without a mask.
-        weights: of those columns.
+        everywhere: what each column counts, but for those that are listed; 0 where these alone count.
+        listed: their places …
+        weights: … and how far they are from that, below it unless it is 0.
     """
 
-    touched: Int64[Tensor, " t"] | None
+    everywhere: float
+    listed: Int64[Tensor, " t"]
     weights: Float[Tensor, " t"]
 
     @classmethod
     def of(cls, shares: Float[Tensor, "rows columns"]) -> RegionWeights:
         """Scale the shares of a region, which are not all 0."""
-        flat = shares.flatten()  # (rows, columns) -> (m,)
-        if bool((flat == flat[0]).all()):
-            return cls(None, torch.full_like(flat, 1 / len(flat)))
-        (touched,) = flat.nonzero(as_tuple=True)
-        return cls(touched, flat[touched] / flat.sum())
+        weights = shares.flatten() / shares.sum()  # (rows, columns) -> (m,)
+        largest = weights.max()
+        (less,) = (weights < largest).nonzero(as_tuple=True)
+        if len(less) <= MOST_LESS * len(weights):
+            return cls(float(largest), less, largest - weights[less])
+        (counted,) = weights.nonzero(as_tuple=True)
+        return cls(0.0, counted, weights[counted])
 
     def second_moment(self, columns: Float[Tensor, "m c"]) -> Float[Tensor, "c c"]:
         """Give the mean of x xᵀ: the region's Gram matrix over its number of columns."""
-        if self.touched is None:
-            return product_with_itself(columns) / len(columns)
-        chosen = columns[self.touched] * self.weights.to(columns.dtype).sqrt()[:, None]
-        return product_with_itself(chosen)
+        listed = product_with_itself(columns[self.listed] * self.weights.to(columns.dtype).sqrt()[:, None])
+        return self.everywhere * product_with_itself(columns) - listed if self.everywhere else listed
 
     def add_product(
         self, sums: Float[Tensor, "m c"], columns: Float[Tensor, "m c"], matrix: Float[Tensor, "c c"]
     ) -> None:
         """Add weight · matrix · x to the sum of each column x, in place."""
-        if self.touched is None:
-            sums.addmm_(columns, matrix, alpha=1 / len(columns))
-            return
-        weights = self.weights.to(columns.dtype)[:, None]
-        sums.index_add_(0, self.touched, (columns[self.touched] * weights) @ matrix)
+        listed = (columns[self.listed] * self.weights.to(columns.dtype)[:, None]) @ matrix
+        if self.everywhere:
+            sums.addmm_(columns, matrix, alpha=self.everywhere)
+        sums.index_add_(0, self.listed, listed, alpha=-1 if self.everywhere else 1)
 
 
 def squared_norm(gram: Float[Tensor, "c c"]) -> Float[Tensor, ""]:
@@ -106,14 +110,10 @@ class StyleTerm:
 
     Attributes:
         weight: of the layer.
-        rows: of columns that lie over the picture …
-        columns: … and how many in each.
         aims: one for each region.
     """
 
     weight: float
-    rows: int
-    columns: int
     aims: Sequence[GramAim]
 
     def tap(self, features: Float[Tensor, "n c g v"]) -> tuple[Float[Tensor, "n c g v"], Float[Tensor, ""]]:
@@ -131,7 +131,7 @@ class _Tap(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, term: StyleTerm) -> tuple[Tensor, Tensor]:
-        seen = columns_of(features, term.rows, term.columns)
+        seen = columns_of(features)
         loss, matrices = seen.new_zeros(()), []
         # Networks may run under autocast, which would multiply these in half precision too: sums over all columns.
         with torch.autocast(seen.device.type, enabled=False):
@@ -142,7 +142,7 @@ class _Tap(torch.autograd.Function):
                     loss = loss + scale * gap.square().sum()
                     matrices.append(4 * scale * gap)
         ctx.term, ctx.matrices, ctx.dtype = term, matrices, features.dtype
-        ctx.save_for_backward(seen)  # a copy, where the features were grown: it is not made twice
+        ctx.save_for_backward(seen)
         # Detached, not viewed: a view of one picture forgets that its channels come last, and every layer would copy.
         return features.detach(), loss.to(seen.dtype)
 
@@ -152,14 +152,11 @@ class _Tap(torch.autograd.Function):
         term: StyleTerm = ctx.term
         passed, of_loss = grads
         total = passed.to(seen.dtype, memory_format=torch.channels_last, copy=True)
-        inside = total[:, :, : term.rows, : term.columns].permute(0, 2, 3, 1)
-        sums = inside.reshape(seen.shape)  # (n, rows, columns, c) -> (n, m, c): a view unless the features were grown
+        sums = total.permute(0, 2, 3, 1).view(seen.shape)  # (n, c, g, v) -> (n, m, c)
         matrices = iter(ctx.matrices)
         for picture, own in zip(seen, sums, strict=True):
             for aim in term.aims:
                 aim.region.add_product(own, picture, of_loss.to(seen.dtype) * next(matrices).to(seen.dtype))
-        if sums.data_ptr() != inside.data_ptr():
-            inside.copy_(sums.reshape(inside.shape))
         return total.to(ctx.dtype), None
 
 

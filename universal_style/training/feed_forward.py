@@ -163,7 +163,7 @@ class Perception:
             gram = style.at(site).second.float().to(device)
             region = RegionWeights.of(torch.ones(side, side, device=device))
             aim = GramAim(region, 1.0, gram, squared_norm(gram))
-            self.terms[site] = StyleTerm(1 / len(STYLE_LAYERS), side, side, [aim])
+            self.terms[site] = StyleTerm(1 / len(STYLE_LAYERS), [aim])
 
     def __call__(self, pictures: Tensor, contents: Tensor) -> Mapping[str, Tensor]:
         kept = {}
