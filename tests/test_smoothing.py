@@ -217,7 +217,7 @@ def test_noise_goes_and_edges_stay(smoothing):
 
 
 def test_the_guided_filter_is_that_of_the_definition(guide, result):
-    chosen = GuidedFilter(share=0.0, least=2, epsilon=1e-2)
+    chosen = GuidedFilter(radius=2, epsilon=1e-2)
     found = chosen(result[None], guide[None])[0].numpy()
     colours, wanted = guide.double().numpy(), result.double().numpy()
     _, height, width = colours.shape

@@ -116,7 +116,7 @@ def _wct2(name: str, pooling: Pooling) -> ClosedForm:
         usual_places=("encoder", "skip"),
         arrangement=Progressive(4),
         transform=OptimalTransport(),
-        smoothing="none",
+        smoothing="guided",
     )
 
 

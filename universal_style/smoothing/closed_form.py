@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -13,8 +14,6 @@ from universal_style.smoothing.affinity import EPSILON, SMALLEST_SIDE, Affinity,
 from universal_style.smoothing.coarse import CoarseModels
 
 MOST_ITERATIONS = 3000
-REACH = 256
-"""Pixels of halo around a window of a large picture."""
 ROUND_DROP = 3e-3
 """Factor by which the float32 residual falls before the true one is computed and steps start afresh."""
 
@@ -55,13 +54,8 @@ class ClosedForm:
     beta: float = 0.9999
     epsilon: float = EPSILON
     tolerance: float = 1e-4
-
-    def reach(self, height: int, width: int) -> int:
-        """Every pixel depends on every other, but less than is seen on those farther than this."""
-        return REACH
-
-    def settled(self, height: int, width: int) -> ClosedForm:
-        return self
+    reach: ClassVar[int] = 256  # all depends on all, but less than is seen on what is farther away
+    at_once: ClassVar[int] = 8_000_000  # some 280 bytes for each
 
     @torch.no_grad()
     def __call__(self, result: Float[Tensor, "1 3 h w"], guide: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 3 h w"]:

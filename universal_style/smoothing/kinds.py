@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -21,12 +21,14 @@ class Smoothing(Protocol):
         """Give the smoothed result; both are pixels in [0, 1], the result may leave it a little."""
         ...
 
-    def reach(self, height: int, width: int) -> int:
-        """Say how far from a pixel of a picture of this size lies what it depends on, in pixels."""
+    @property
+    def reach(self) -> int:
+        """How far from a pixel lies what it depends on, in pixels."""
         ...
 
-    def settled(self, height: int, width: int) -> Smoothing:
-        """Fix what depends on the size of the picture, for windows of it."""
+    @property
+    def at_once(self) -> int:
+        """Pixels that a CPU takes at once, halo included."""
         ...
 
 
@@ -34,14 +36,11 @@ class Smoothing(Protocol):
 class NoSmoothing:
     """Leaves a result as it is."""
 
+    reach: ClassVar[int] = 0
+    at_once: ClassVar[int] = 0
+
     def __call__(self, result: Float[Tensor, "1 3 h w"], guide: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 3 h w"]:
         return result
-
-    def reach(self, height: int, width: int) -> int:
-        return 0
-
-    def settled(self, height: int, width: int) -> NoSmoothing:
-        return self
 
 
 SMOOTHINGS: dict[str, Smoothing] = {"none": NoSmoothing(), "closed-form": ClosedForm(), "guided": GuidedFilter()}

@@ -11,17 +11,15 @@ from universal_style.devices import SHARE, exact_device, free_memory
 from universal_style.smoothing.kinds import Smoothing
 from universal_style.windows import pixels_in, windows
 
-MOST_PIXELS = 8_000_000
-"""Pixels that a CPU smooths at once, halo included; the closed form takes some 280 bytes for each."""
 CARD_BYTES = 600
 """For a pixel on a graphics card, with some to spare: of 8 megapixels each took 390."""
 FEWEST_PIXELS = 1_000_000
 
 
-def most_pixels(device: torch.device) -> int:
+def most_pixels(smoothing: Smoothing, device: torch.device) -> int:
     """Say how many pixels are smoothed at once on a device, halo included."""
     if device.type == "cpu":
-        return MOST_PIXELS
+        return smoothing.at_once
     return max(FEWEST_PIXELS, int(SHARE * free_memory(device)) // CARD_BYTES)
 
 
@@ -40,16 +38,14 @@ def smoothed(
         most: pixels; as many as suit the device when left out.
     """
     height, width = result.shape[2:]
-    reach = smoothing.reach(height, width)
-    if reach and (exact := exact_device(result.device)) != result.device:
+    if smoothing.reach and (exact := exact_device(result.device)) != result.device:
         return smoothed(smoothing, result.to(exact), guide.to(exact), most).to(result.device)
-    most = most_pixels(result.device) if most is None else most
-    if height * width <= most or not reach:
+    most = most_pixels(smoothing, result.device) if most is None else most
+    if height * width <= most or not smoothing.reach:
         return smoothing(result, guide)
-    fixed = smoothing.settled(height, width)
     smooth = blank(height, width, result.device)
-    for window in windows(height, width, 1, reach, most):
-        part = fixed(pixels_in(result, window), pixels_in(guide, window))
+    for window in windows(height, width, 1, smoothing.reach, most):
+        part = smoothing(pixels_in(result, window), pixels_in(guide, window))
         rows, columns = window.place(height, width)
         smooth[:, :, rows, columns] = window.inside(part, height, width)
         for pixels in (result, guide, smooth):
