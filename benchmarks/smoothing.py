@@ -18,7 +18,7 @@ def measure(kind, content, result):
     import torch
 
     from universal_style.images import Image
-    from universal_style.smoothing import smoothing_named
+    from universal_style.smoothing import smoothed, smoothing_named
     from universal_style.smoothing.affinity import Affinity
     from universal_style.smoothing.closed_form import solve
 
@@ -36,7 +36,7 @@ def measure(kind, content, result):
             solution = solve(affinity, planes, root * wanted, smoothing.beta, smoothing.tolerance)
             facts |= {"iterations": solution.iterations, "residual": float(f"{solution.residual:.3g}")}
         else:
-            smoothing(wanted[None], planes[None])
+            smoothed(smoothing, wanted[None], planes[None])
     facts["seconds"] = round(time.perf_counter() - started, 3)
     peak = measuring.peak_bytes()
     return facts | {"peak_mib": round(peak / MIB), "grown_mib": round((peak - before) / MIB)}

@@ -115,10 +115,10 @@ class Descent:
         sizes = [(max(1, round(height * phase.scale)), max(1, round(width * phase.scale))) for phase in phases]
         trace: list[Mapping[str, float]] = []
         started = time.perf_counter()
-        content = resized(task.pixels, sizes[0])
-        pixels = self.init(Beginning(loaded, task, content, phases[0].scale))
-        for phase, size in zip(phases, sizes, strict=True):
-            content, start = resized(task.pixels, size), resized(pixels, size)
+        contents = [resized(task.pixels, size) for size in sizes]
+        pixels = self.init(Beginning(loaded, task, contents[0], phases[0].scale))
+        for phase, size, content in zip(phases, sizes, contents, strict=True):
+            start = resized(pixels, size)
             task.steps.begin("observe", "observing content and styles")
             energy = self.energy(loaded, task, content, phase)
             task.steps.begin("optimise", f"{size[1]}×{size[0]}")
