@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import played_mps
 import pytest
@@ -286,6 +288,19 @@ def test_a_descent_that_diverges_says_so():
 
     with pytest.raises(UniversalStyleError, match="diverged at iteration 1"):
         list(descend(torch.ones(1, 3, 2, 2), broken, LBFGS(), 3))
+
+
+def test_no_pixel_goes_further_than_its_range_in_a_step():
+    def nearly_linear(pixels):
+        return {"far": (1 + pixels.square()).sqrt().sum()}
+
+    def way(optimizer):
+        start = torch.full((1, 3, 2, 2), 5.0)
+        return torch.cat([start, *(step.pixels.clone() for step in descend(start, nearly_linear, optimizer, 20))])
+
+    assert way(LBFGS(farthest=math.inf)).diff(dim=0).abs().max() > 10
+    assert way(LBFGS()).diff(dim=0).abs().max() < 1.001
+    assert way(LBFGS())[-1].abs().max() < 0.01
 
 
 # Methods

@@ -242,6 +242,21 @@ def test_the_guided_filter_is_that_of_the_definition(guide, result):
             np.testing.assert_allclose(found[:, y, x], expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(5, 7), (40, 60)])
+def test_the_guided_filter_rounds_little_in_float32(shape):
+    guide = 0.9 + 0.1 * torch.rand(1, 3, *shape)  # bright and nearly flat
+    result = guide.flip(1).square()
+    exact = GuidedFilter()(result.double(), guide.double())
+    assert (GuidedFilter()(result, guide) - exact).abs().max() < 1e-5
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_the_guided_filter_of_a_card_is_that_of_a_cpu():
+    guide, result = torch.rand(2, 1, 3, 70, 90)
+    there = GuidedFilter()(result.cuda(), guide.cuda()).cpu()
+    assert (there - GuidedFilter()(result, guide)).abs().max() < 1e-5
+
+
 @pytest.mark.parametrize("smoothing", [ClosedForm(), GuidedFilter()], ids=["closed form", "guided"])
 @pytest.mark.parametrize("most", [60, 10**6], ids=["in windows", "at once"])
 def test_smoothing_leaves_a_device_without_float64_and_comes_back(guide, result, smoothing, most, monkeypatch):

@@ -472,6 +472,13 @@ def test_decoder_sites_need_the_picture_of_the_style(stylizer, cat, ducks):
         photographer.transfer(cat, stylizer.observe(ducks), sites=["decoder"])
 
 
+def test_what_is_usual_for_a_photographic_method_keeps_more_structure(photographer, cat, ducks):
+    raw, _ = photographer.run(cat, ducks, smooth="none")
+    usual, report = photographer.run(cat, ducks)
+    assert report.options["smooth"] == ("closed-form" if photographer.method.name == "photo-wct" else "guided")
+    assert edge_ssim(usual.pixels, Image.of(cat).pixels) > edge_ssim(raw.pixels, Image.of(cat).pixels) + 0.01
+
+
 @pytest.mark.parametrize("smooth", ["none", "closed-form", "guided"])
 def test_every_smoothing_works_with_every_method(photographer, cat, ducks, smooth):
     _, report = photographer.run(cat, ducks, smooth=smooth)

@@ -30,22 +30,44 @@ class Optimizer(Protocol):
         ...
 
 
+class _Bounded(torch.optim.LBFGS):
+    """Shortens steps of one tensor, so that no number goes too far."""
+
+    def __init__(self, pixels: Tensor, history: int, farthest: float) -> None:
+        super().__init__([pixels], lr=1.0, max_iter=1, history_size=history, tolerance_grad=0.0, tolerance_change=0.0)
+        self.pixels, self.farthest = pixels, farthest
+
+    def step(self, closure: Callable[[], float]) -> float:  # type: ignore[override]
+        before = self.pixels.detach().clone()
+        loss: float = super().step(closure)  # type: ignore[no-untyped-call]
+        with torch.no_grad():
+            way = self.pixels - before
+            longest = float(way.abs().max())
+            if longest > self.farthest:
+                share = self.farthest / longest
+                self.pixels.copy_(before + share * way)
+                self.state[self.pixels]["t"] *= share  # the next step looks back along the direction of this one
+        return loss
+
+
 @dataclass(frozen=True)
 class LBFGS:
     """Quasi-Newton steps from the last gradients, without a line search.
 
     Source: Liu and Nocedal 1989.
+    Departs: a step that would take a pixel further than `farthest` is shortened. The first one is tiny, and of what it
+        shows of the curvature rounding can leave so little that the second would go hundreds of times as far.
 
     Attributes:
         history: gradients that are kept, each with its step: 24 bytes per pixel and gradient.
+        farthest: that a pixel goes in a step: the range of its values.
     """
 
     history: int = 20
+    farthest: float = 1.0
 
     def start(self, pixels: Tensor) -> torch.optim.Optimizer:
-        return torch.optim.LBFGS(
-            [pixels], lr=1.0, max_iter=1, history_size=self.history, tolerance_grad=0.0, tolerance_change=0.0
-        )
+        return _Bounded(pixels, self.history, self.farthest)
 
     def rate(self, share: float) -> float:
         return 1.0

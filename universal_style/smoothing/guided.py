@@ -34,14 +34,10 @@ class GuidedFilter:
     def __call__(self, result: Float[Tensor, "1 3 h w"], guide: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 3 h w"]:
         """Filter a result by its content."""
         colours = guide - 0.5  # of small numbers, small ones are left where products are taken from each other
-        red, green, blue = colours.unbind(1)
-        squares = [red * red, red * green, red * blue, green * green, green * blue, blue * blue]
         crossed = [colours * wanted[:, None] for wanted in result.unbind(1)]
-        means = self._means([colours, torch.stack(squares, dim=1), result, *crossed])
-        of_colours, of_squares, of_result = means[:, :3], means[:, 3:9], means[:, 9:12]
-        red, green, blue = of_colours.unbind(1)
-        products = [red * red, red * green, red * blue, green * green, green * blue, blue * blue]
-        rr, rg, rb, gg, gb, bb = (of_squares - torch.stack(products, dim=1)).unbind(1)
+        means = self._means([colours, _products(colours), result, *crossed])
+        of_colours, of_products, of_result = means[:, :3], means[:, 3:9], means[:, 9:12]
+        rr, rg, rb, gg, gb, bb = (of_products - _products(of_colours)).unbind(1)
         factors = ColourFactors.of((rr, rg, rb, gg, gb, bb), self.epsilon)
         slopes, offsets = [], []
         for number, wanted in enumerate(of_result.unbind(1)):
@@ -61,6 +57,11 @@ class GuidedFilter:
     @property
     def reach(self) -> int:
         return 2 * self.radius  # means of means
+
+
+def _products(colours: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 6 h w"]:
+    red, green, blue = colours.unbind(1)
+    return torch.stack([red * red, red * green, red * blue, green * green, green * blue, blue * blue], dim=1)
 
 
 def _along(planes: Float[Tensor, "1 k h w"], radius: tuple[int, int]) -> Float[Tensor, "1 k h w"]:
