@@ -40,12 +40,12 @@ def columns_of(features: Float[Tensor, "n c g v"]) -> Float[Tensor, "n m c"]:
 class RegionWeights:
     """How much each column of a layer counts in a region: weights that sum to 1.
 
-    Few columns are listed, since they are copied: those of a region, or those that a whole picture was grown by.
+    Few columns are listed, since they are copied: those of a region, or those by which a whole picture was grown.
 
     Attributes:
         everywhere: what each column counts, but for those that are listed; 0 where these alone count.
         listed: their places …
-        weights: … and how far they are from that, below it unless it is 0.
+        weights: … and what they count, or, where `everywhere` is not 0, by how much less than that.
     """
 
     everywhere: float

@@ -36,18 +36,17 @@ class GuidedFilter:
         colours = guide - 0.5  # of small numbers, small ones are left where products are taken from each other
         crossed = [colours * wanted[:, None] for wanted in result.unbind(1)]
         means = self._means([colours, _products(colours), result, *crossed])
-        of_colours, of_products, of_result = means[:, :3], means[:, 3:9], means[:, 9:12]
+        of_colours, of_products, of_result, of_crossed = means.split((3, 6, 3, 9), dim=1)
         rr, rg, rb, gg, gb, bb = (of_products - _products(of_colours)).unbind(1)
         factors = ColourFactors.of((rr, rg, rb, gg, gb, bb), self.epsilon)
         slopes, offsets = [], []
-        for number, wanted in enumerate(of_result.unbind(1)):
-            covariance = means[:, 12 + 3 * number : 15 + 3 * number] - of_colours * wanted[:, None]
+        for wanted, together in zip(of_result.unbind(1), of_crossed.split(3, dim=1), strict=True):
+            covariance = together - of_colours * wanted[:, None]
             slope = torch.stack(factors.solve(*covariance.unbind(1)), dim=1)
             slopes.append(slope)
             offsets.append(wanted - (slope * of_colours).sum(dim=1))
-        means = self._means([*slopes, torch.stack(offsets, dim=1)])
-        fitted = [(means[:, 3 * number : 3 * number + 3] * colours).sum(dim=1) for number in range(3)]
-        return torch.stack(fitted, dim=1) + means[:, 9:]
+        *slopes, offset = self._means([*slopes, torch.stack(offsets, dim=1)]).split(3, dim=1)
+        return torch.stack([(slope * colours).sum(dim=1) for slope in slopes], dim=1) + offset
 
     def _means(self, planes: list[Float[Tensor, "1 _ h w"]]) -> Float[Tensor, "1 k h w"]:
         """Average all planes over the places of the picture within the radius."""
