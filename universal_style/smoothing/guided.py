@@ -46,7 +46,8 @@ class GuidedFilter:
             slopes.append(slope)
             offsets.append(wanted - (slope * of_colours).sum(dim=1))
         *mean_slopes, offset = self._means([*slopes, torch.stack(offsets, dim=1)]).split(3, dim=1)
-        return torch.stack([(slope * colours).sum(dim=1) for slope in mean_slopes], dim=1) + offset
+        fitted: Tensor = torch.stack([(slope * colours).sum(dim=1) for slope in mean_slopes], dim=1) + offset
+        return fitted
 
     def _means(self, planes: list[Float[Tensor, "1 _ h w"]]) -> Float[Tensor, "1 k h w"]:
         """Average all planes over the places of the picture within the radius."""
