@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from universal_style.smoothing.cards import kernels_for
-from universal_style.smoothing.colour_factors import ColourFactors
+from universal_style.smoothing.colour_factors import ColourFactors, products
 
 OFFSETS = tuple((dy, dx) for dy in range(3) for dx in range(-2, 3) if (dy, dx) >= (0, 0))
 """Half of the 5×5 neighbourhood, the pixel itself first; the other half is its mirror image."""
@@ -138,9 +138,7 @@ def _add_windows(sums: Tensor, guide: Float[Tensor, "3 g w"], rows: int, width: 
     """Add what the windows with their top in the first rows give to each pair of pixels."""
     taps = torch.stack([guide[:, y : y + rows, x : x + width - 2] for y, x in WINDOW])  # (9, 3, rows, width - 2)
     red, green, blue = (taps - taps.mean(0)).unbind(1)
-    pairs = ((red, red), (red, green), (red, blue), (green, green), (green, blue), (blue, blue))
-    rr, rg, rb, gg, gb, bb = ((one * other).mean(0) for one, other in pairs)
-    factors = ColourFactors.of((rr, rg, rb, gg, gb, bb), damping)
+    factors = ColourFactors.of((product.mean(0) for product in products(red, green, blue)), damping)
     spreads = (factors.first, factors.second, factors.third)
     # With Σ + ε/9 I = L D Lᵀ the quadratic form is the product of D^-½ L⁻¹ (I - μ) of both pixels.
     whitened = [

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import combinations_with_replacement
 
 from torch import Tensor
 
 Planes = tuple[Tensor, Tensor, Tensor]
 """Red, green and blue, of any one shape."""
+
+
+def products(red: Tensor, green: Tensor, blue: Tensor) -> Iterator[Tensor]:
+    """Multiply every colour by every other, one after the other: rr, rg, rb, gg, gb, bb."""
+    return (one * other for one, other in combinations_with_replacement((red, green, blue), 2))
 
 
 @dataclass(frozen=True)
@@ -22,11 +29,11 @@ class ColourFactors:
     third: Tensor
 
     @classmethod
-    def of(cls, covariance: tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor], damping: float) -> ColourFactors:
+    def of(cls, covariance: Iterable[Tensor], damping: float) -> ColourFactors:
         """Factor Σ + δ I.
 
         Args:
-            covariance: planes of Σ: rr, rg, rb, gg, gb, bb.
+            covariance: planes of Σ, in the order of `products`.
             damping: δ, above 0; no pivot falls below it, so that flat colours stay defined.
         """
         rr, rg, rb, gg, gb, bb = covariance

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from universal_style.smoothing.colour_factors import ColourFactors
+from universal_style.smoothing.colour_factors import ColourFactors, products
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,7 @@ class GuidedFilter:
         crossed = [colours * wanted[:, None] for wanted in result.unbind(1)]
         means = self._means([colours, _products(colours), result, *crossed])
         of_colours, of_products, of_result, of_crossed = means.split((3, 6, 3, 9), dim=1)
-        rr, rg, rb, gg, gb, bb = (of_products - _products(of_colours)).unbind(1)
-        factors = ColourFactors.of((rr, rg, rb, gg, gb, bb), self.epsilon)
+        factors = ColourFactors.of((of_products - _products(of_colours)).unbind(1), self.epsilon)
         slopes, offsets = [], []
         for wanted, together in zip(of_result.unbind(1), of_crossed.split(3, dim=1), strict=True):
             covariance = together - of_colours * wanted[:, None]
@@ -60,8 +59,7 @@ class GuidedFilter:
 
 
 def _products(colours: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 6 h w"]:
-    red, green, blue = colours.unbind(1)
-    return torch.stack([red * red, red * green, red * blue, green * green, green * blue, blue * blue], dim=1)
+    return torch.stack([*products(*colours.unbind(1))], dim=1)
 
 
 def _along(planes: Float[Tensor, "1 k h w"], radius: tuple[int, int]) -> Float[Tensor, "1 k h w"]:
