@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
+import scipy
 from jaxtyping import Float
-from scipy import ndimage
 
 from universal_style.moments import Moments
 
@@ -61,7 +61,7 @@ def ssim(result: Float[np.ndarray, "h w"], reference: Float[np.ndarray, "h w"]) 
     """
 
     def blurred(plane: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
-        smooth: Float[np.ndarray, "h w"] = ndimage.gaussian_filter(plane, SSIM_SIGMA, truncate=3.5)
+        smooth: Float[np.ndarray, "h w"] = scipy.ndimage.gaussian_filter(plane, SSIM_SIGMA, truncate=3.5)
         return smooth
 
     a, b = result.astype(np.float64), reference.astype(np.float64)
@@ -82,7 +82,7 @@ def luma(pixels: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w"]:
 def edges(pixels: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w"]:
     """Give the Sobel gradient magnitude of the luma, scaled so that a step from black to white is 1."""
     plane = luma(pixels)
-    magnitude: Float[np.ndarray, "h w"] = np.hypot(ndimage.sobel(plane, 0), ndimage.sobel(plane, 1)) / 4
+    magnitude: Float[np.ndarray, "h w"] = np.hypot(scipy.ndimage.sobel(plane, 0), scipy.ndimage.sobel(plane, 1)) / 4
     return magnitude
 
 

@@ -50,7 +50,6 @@ def transfer(
 ) -> None:
     """Give a picture the style of others."""
     from universal_style.images import Image, check_fits, check_writable, long_side_of, make_folder, output_format
-    from universal_style.lut import Lut, check_lut
     from universal_style.methods import BLIND, Witness, method_named
     from universal_style.request import Request
 
@@ -60,6 +59,8 @@ def transfer(
     Request.of(method_named(styling.method), styles=len(sources), **options)
     output_format(output)
     if lut is not None:
+        from universal_style.lut import Lut, check_lut  # and much of scipy
+
         check_lut(lut)
     for path in (output, report, lut):
         if path is not None:

@@ -197,7 +197,10 @@ def _unfilled(make: Callable[[], Network]) -> Network:
     """Make a network without drawing the random numbers that a file's are to replace."""
     with torch.device("meta"):
         network = make()
-    return network.to_empty(device="cpu")
+    shapes = {name: value.shape for name, value in network.state_dict().items()}
+    # What `to_empty` does, without the half second in which it imports a library for symbolic shapes.
+    network.load_state_dict({name: torch.empty(shape) for name, shape in shapes.items()}, assign=True)
+    return network
 
 
 def _read_sums(folder: Path) -> dict[str, str]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import scipy
 import torch
 import torch.nn.functional as F  # noqa: N812 (the customary name)
 from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
-from scipy import ndimage
 from torch import Tensor
 
 from universal_style.errors import OptionError
@@ -125,7 +125,7 @@ def _scores(features: Sequence[Tensor], n: int, seed: int) -> list[Float[Tensor,
         fits = np.exp(-(gaps - gaps.min(axis=1, keepdims=True)) / width)
         fits /= fits.sum(axis=1, keepdims=True)
         scores = fits.T.reshape(n, *plane.shape[1:])  # (h w, n) -> (n, h, w)
-        smooth = ndimage.gaussian_filter(scores, (0, SMOOTH, SMOOTH), mode="nearest")
+        smooth = scipy.ndimage.gaussian_filter(scores, (0, SMOOTH, SMOOTH), mode="nearest")
         result.append(torch.from_numpy(smooth.astype(np.float32)))
     return result
 

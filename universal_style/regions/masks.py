@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Int, Int16, UInt8
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from universal_style.errors import InputError, OptionError
 from universal_style.images import Image, Source
@@ -178,7 +178,7 @@ def _flat(codes: NDArray[np.integer], table: Table) -> NDArray[np.bool_]:
     flat: NDArray[np.bool_] = np.ones(codes.shape, bool)
     for shades in np.rint(table).astype(np.uint8).T:
         plane = shades[codes]
-        flat &= ndimage.maximum_filter(plane, 3) - ndimage.minimum_filter(plane, 3) <= FLAT
+        flat &= scipy.ndimage.maximum_filter(plane, 3) - scipy.ndimage.minimum_filter(plane, 3) <= FLAT
     return flat
 
 
@@ -206,7 +206,7 @@ def _counts(mask: _Mask) -> tuple[Counts, Counts, Counts, Counts]:
     step = -(-max(mask.codes.shape) // SURVEYED)
     codes = mask.codes[::step, ::step]
     flat = mask.flat if step == 1 else _flat(codes, mask.table)
-    parts = (flat, ndimage.minimum_filter(flat, 3), ~flat)
+    parts = (flat, scipy.ndimage.minimum_filter(flat, 3), ~flat)
     inner, deep, thin = (np.bincount(codes[part], minlength=len(none)).astype(np.float64) for part in parts)
     return none, inner, deep, thin
 
@@ -223,7 +223,7 @@ def _labelled(mask: _Mask, colours: Table) -> UInt8[np.ndarray, "h w"]:
     if not seeds.any():
         return _picked(by_colour, mask.codes)
     if not seeds.all():
-        rows, columns = ndimage.distance_transform_edt(~seeds, return_distances=False, return_indices=True)
+        rows, columns = scipy.ndimage.distance_transform_edt(~seeds, return_distances=False, return_indices=True)
         labels = labels[rows, columns]
     filled: NDArray[np.uint8] = labels.astype(np.uint8)
     return filled
@@ -249,7 +249,7 @@ def _borders(
     rows, columns = np.nonzero(open_)
     near = np.zeros((len(rows), len(colours)), np.float32)
     for end in ends:
-        around = ndimage.maximum_filter(flat & (labels == end), 2 * NEARBY + 1)
+        around = scipy.ndimage.maximum_filter(flat & (labels == end), 2 * NEARBY + 1)
         near[:, end] = around[rows, columns]
     own = labels[rows, columns]
     for label, pairs in mixes.items():

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from universal_style.errors import OptionError
 from universal_style.mixing import style_shares
@@ -237,5 +237,5 @@ def neighbour(labels: NDArray[np.uint8], label: int, candidates: Sequence[int]) 
     longest = max(candidates, key=lambda candidate: int(borders[candidate]))
     if borders[longest]:
         return longest
-    distances = ndimage.distance_transform_edt(labels != label)
+    distances = scipy.ndimage.distance_transform_edt(labels != label)
     return min(candidates, key=lambda candidate: float(distances[labels == candidate].min()))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
-from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
@@ -33,12 +33,12 @@ def without_islands(labels: NDArray[np.integer]) -> NDArray[np.uint8]:
     """Give small patches to the large patch that lies nearest."""
     kept = np.zeros(labels.shape, bool)
     for label in np.unique(labels):
-        patches, count = ndimage.label(labels == label)
+        patches, count = scipy.ndimage.label(labels == label)
         areas = np.bincount(patches.ravel(), minlength=count + 1)
         areas[0] = 0
         kept |= (areas >= ISLAND * labels.size)[patches]
     if kept.all() or not kept.any():
         return labels.astype(np.uint8)
-    rows, columns = ndimage.distance_transform_edt(~kept, return_distances=False, return_indices=True)
+    rows, columns = scipy.ndimage.distance_transform_edt(~kept, return_distances=False, return_indices=True)
     cleaned: NDArray[np.uint8] = labels[rows, columns].astype(np.uint8)
     return cleaned
