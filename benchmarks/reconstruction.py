@@ -17,13 +17,11 @@ from universal_style.folders import pictures_in
 from universal_style.images import Image
 from universal_style.metrics import psnr
 from universal_style.sheets import sheet
-from universal_style.stylizer import Stylizer
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--decoders", type=Path)
     parser.add_argument("--setting", action="append", default=[])
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--dtype", default="float32")
@@ -32,10 +30,7 @@ def main():
     options = parser.parse_args()
     keep_freed_memory()
     settings = [Contender.of(text) for text in options.setting or [f"wct,levels={k}" for k in (1, 2, 3, 4, 5)]]
-    stylizers = {
-        method: Stylizer(method, device="cpu", dtype=options.dtype, decoders=options.decoders)
-        for method in {setting.method for setting in settings}
-    }
+    stylizers = {setting.name: setting.stylizer("cpu", options.dtype) for setting in settings}
     scores = {setting.name: [] for setting in settings}
     rows = []
     for path in pictures_in(options.folder):
@@ -43,7 +38,7 @@ def main():
         row = [picture]
         for setting in settings:
             chosen = {"alpha": 0.0, "smooth": "none", "style_size": 64} | setting.options
-            result, _ = stylizers[setting.method].run(picture, picture, **chosen)
+            result, _ = stylizers[setting.name].run(picture, picture, **chosen)
             scores[setting.name].append(psnr(result.pixels, picture.pixels))
             row.append(result)
         rows.append(row)

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -62,6 +63,16 @@ def test_report_sheet_and_plot(entries, pair, tmp_path):
     draw_losses(tmp_path / "losses.png", entries)
     with Pillow.open(tmp_path / "losses.png") as plot:
         assert np.asarray(plot).std() > 0
+
+
+def test_a_preset_stands_for_the_style(pair, stylizer, tmp_path):
+    path = tmp_path / "pond.safetensors"
+    stylizer.observe(pair.style, style_size=96).save(path)
+    same = replace(pair, style=path)
+    (entry,) = compare(same, [Contender.of("wct,levels=1")], "cpu", "float32")
+    (expected,) = compare(pair, [Contender.of("wct,levels=1")], "cpu", "float32")
+    assert entry.end.style == pytest.approx(expected.end.style, rel=1e-3)
+    assert contact_sheet(same, [entry]).width > 3 * 96
 
 
 def test_what_was_not_measured_is_null():

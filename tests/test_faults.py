@@ -1,5 +1,6 @@
 """Disks that are full, folders that go away and signals: what is there is whole, what is said is one line."""
 
+import errno
 import os
 import resource
 import shutil
@@ -241,6 +242,22 @@ def test_whether_a_process_lives_is_asked_of_the_system(system, tmp_path, monkey
         path.write_bytes(b"half")
     write_bytes(tmp_path / "a", b"whole")
     assert sorted(path.name for path in tmp_path.iterdir()) == [alive.name, "a"]
+
+
+def test_a_leftover_that_cannot_be_removed_keeps_nobody_from_writing(tmp_path, monkeypatch):
+    """As in a folder that all may write to, where somebody else's process was killed."""
+    left = tmp_path / f".a.{2**40}.partial"
+    left.write_bytes(b"half")
+    unlink = Path.unlink
+
+    def refused(path, missing_ok=False):
+        if path == left:
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refused)
+    write_bytes(tmp_path / "a", b"whole")
+    assert (tmp_path / "a").read_bytes() == b"whole"
 
 
 def _environment():

@@ -15,10 +15,10 @@ from mutants import TARGETS, deep_tiffs, mutant
 from PIL import Image as Pillow
 from safetensors.torch import save
 
-from universal_style.errors import InputError, OptionError, UniversalStyleError
+from universal_style.errors import CheckpointError, InputError, OptionError, UniversalStyleError
 from universal_style.images import Image
 from universal_style.networks import feed_forward
-from universal_style.networks.checkpoints import encoder_digest, sha256
+from universal_style.networks.checkpoints import encoder_digest, read_checkpoint, sha256, write_checkpoint
 from universal_style.pretrained import KIND, VERSION
 from universal_style.repetition import read_report, repeated
 from universal_style.styles import PRESET_KIND, PRESET_VERSION, Style
@@ -91,6 +91,14 @@ def test_of_several_deep_pages_the_first_is_read(tmp_path):
     image = Image.of(tmp_path / "pages.tif")
     assert image.pixels.shape == (6, 8, 3)
     np.testing.assert_allclose(image.pixels * 65535, 10_000, rtol=1e-5)
+
+
+@pytest.mark.parametrize("scales", [torch.ones(7), torch.ones(64, 2)], ids=["too few", "too many"])
+def test_a_network_with_other_scales_than_channels_is_refused(tmp_path, scales):
+    stored = {"conv1_1.weight": torch.zeros(64, 3, 3, 3, dtype=torch.int8), "conv1_1.weight.scale": scales}
+    write_checkpoint(tmp_path, "net", stored, {})
+    with pytest.raises(CheckpointError, match="scales for conv1_1.weight, needed is one per channel"):
+        read_checkpoint(tmp_path, "net")
 
 
 def test_a_picture_that_is_a_program_is_not_run(tmp_path):

@@ -110,6 +110,32 @@ def test_palette_with_transparency(tmp_path):
     assert Image.of(path).alpha is not None
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_deep_png_may_name_one_colour_as_transparent(tmp_path, rng, channels):
+    array = rng.integers(0, 65536, (6, 9, channels), dtype=np.uint16)
+    clear = tuple(int(value) for value in array[2, 3])
+    with (tmp_path / "key.png").open("wb") as file:
+        writer = png.Writer(
+            9, 6, greyscale=channels == 1, bitdepth=16, transparent=clear if channels == 3 else clear[0]
+        )
+        writer.write(file, array.reshape(6, -1))
+    image = Image.of(tmp_path / "key.png")
+    expected = np.ones((6, 9))
+    expected[2, 3] = 0
+    np.testing.assert_array_equal(image.alpha, expected)
+    assert image.bits == 16
+    np.testing.assert_allclose(image.pixels * 65535, np.broadcast_to(array, (6, 9, 3)), atol=0.01)
+
+
+def test_a_bound_that_is_lowered_holds_for_deep_files_too(tmp_path, rng, monkeypatch):
+    path = tmp_path / "deep.tif"
+    tifffile.imwrite(path, rng.integers(0, 65536, (6, 9, 3), dtype=np.uint16), tile=(256, 256), photometric="rgb")
+    assert Image.of(path).width == 9
+    monkeypatch.setattr(Pillow, "MAX_IMAGE_PIXELS", 100)  # its one tile unpacks to 65536
+    with pytest.raises(InputError, match=r"unpacks to more than 0\.0002 megapixels"):
+        Image.of(path)
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_orientation_is_applied_and_dropped(tmp_path, orientation):
     picture = Pillow.fromarray(gradient())

@@ -9,7 +9,7 @@ from PIL import ImageFilter
 
 from universal_style.errors import InputError, OptionError
 from universal_style.images import Image
-from universal_style.lut import Lut, check_lut, identity, interpolation
+from universal_style.lut import SIZE, Lut, check_lut, identity, interpolation
 
 
 def graded(pixels):
@@ -21,6 +21,15 @@ def graded(pixels):
 @pytest.fixture
 def content(rng):
     return Image(rng.random((120, 160, 3)).astype(np.float32))
+
+
+def test_a_table_is_fitted_to_few_pixels(rng):
+    content = Image.of(rng.integers(0, 256, (6, 9, 3), dtype=np.uint8))
+    result = Image.of(content.pixels * np.float32(0.5) + np.float32(0.2))
+    fitted = Lut.fit(content, result)
+    assert fitted.mean_error < 1
+    steps = np.linspace(0, 1, SIZE, dtype=np.float32)
+    assert np.abs(np.diff(fitted.table[:, 16, 16, 0])).max() < 4 * (steps[1] - steps[0])
 
 
 def test_interpolation_is_exact_at_the_entries():

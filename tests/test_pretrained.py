@@ -92,6 +92,7 @@ def rewrite(**facts):
         (lambda folder: (folder / "config.json").unlink(), "holds no config.json"),
         (lambda folder: (folder / "config.json").write_text("{"), "cannot be read"),
         (lambda folder: (folder / "config.json").write_text("[]"), "cannot be read"),
+        (lambda folder: (folder / "config.json").write_text("[" * 100_000), "cannot be read"),
         (lambda folder: (folder / "decoder-index-relu3_1.safetensors").unlink(), "is missing"),
         (swap, "damaged or swapped"),
         (add_pickle_by_another_name, "not listed"),

@@ -13,7 +13,7 @@ from universal_style import errors
 PACKAGE = Path(universal_style.__file__).resolve().parent
 ROOMS = [
     {"errors"},
-    {"atomic", "canvas", "cluster", "folders", "locks", "names", "plots", "ranges", "windows"},
+    {"atomic", "canvas", "cluster", "folders", "locks", "names", "plots", "ranges", "tensor_files", "windows"},
     {"images", "moments", "mixing", "networks", "transforms", "smoothing", "regions", "devices"},
     {"drivers"},
     {"styles", "metrics", "report", "reference", "keep_colors", "lut"},

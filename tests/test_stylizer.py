@@ -14,6 +14,7 @@ from universal_style.moments import Moments
 from universal_style.networks.pooling import NearestPooling
 from universal_style.request import Request
 from universal_style.styles import Style
+from universal_style.subjects import subject_of
 from universal_style.transforms import TRANSFORMS
 
 
@@ -182,6 +183,22 @@ def test_a_style_is_observed_in_one_pass_of_each_kind_and_remembered(stylizer, d
     assert again.moments["max/relu5_1"] is style.moments["max/relu5_1"]
 
 
+def test_a_style_made_smaller_twice_is_not_taken_for_one_made_smaller_once(tmp_path, rng):
+    path = tmp_path / "noise.png"
+    Pillow.fromarray(rng.integers(0, 256, (96, 128, 3), dtype=np.uint8)).save(path)
+    once, twice = subject_of(path, 32), subject_of(path, 64).scaled(0.5)
+    assert once.picture.pixels.shape == twice.picture.pixels.shape
+    assert once.file != twice.file
+    assert subject_of(path, 32).file == once.file
+
+
+def test_a_transfer_leaves_the_random_numbers_of_others_alone(stylizer, cat, ducks):
+    torch.manual_seed(7)
+    before = torch.get_rng_state()
+    stylizer.transfer(cat, ducks, levels=[1], seed=3)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_bfloat16_gives_nearly_the_same_picture(cat, ducks, stylizer):
     narrow = universal_style.Stylizer(device="cpu", dtype="bfloat16")
     one, other = (np.asarray(s.transfer(cat, ducks, levels=[3, 2, 1]), dtype=float) for s in (stylizer, narrow))
@@ -240,6 +257,16 @@ def test_progress_is_told(stylizer, cat, ducks):
         ({"alpha": -0.1}, "alpha -0.1 is out of range"),
         ({"alpha": float("nan")}, "alpha nan is out of range"),
         ({"alpha": [0.5, 0.5]}, "2 alphas for 4 levels"),
+        ({"alpha": "0.5"}, "alpha '0.5' does not do; it is a number, or one for each"),
+        ({"alpha": [None]}, "does not do; it is a number"),
+        ({"levels": "4,3"}, "it is a list of levels such as"),
+        ({"levels": 1}, "levels 1 does not do"),
+        ({"style_weights": "1"}, "style weights '1' does not do"),
+        ({"size": 64.5}, "size 64.5 does not do; it is a whole number"),
+        ({"size": "64"}, "size '64' does not do"),
+        ({"auto_regions": 2.5}, "auto-regions 2.5 does not do"),
+        ({"method": "gatys", "alpha": 0.5}, "method gatys has no option alpha"),
+        ({"method": "gatys", "tile": "off"}, "method gatys has no option tile"),
         ({"levels": [6]}, "level 6 is unknown"),
         ({"levels": []}, "no level given"),
         ({"levels": [2, 2]}, "name a level twice"),
@@ -267,6 +294,33 @@ def test_progress_is_told(stylizer, cat, ducks):
 def test_a_bad_option_is_refused(options, message):
     with pytest.raises(OptionError, match=message):
         Request.of(method_named(options.pop("method", "wct")), **options)
+
+
+def test_options_that_ask_for_nothing_are_taken_by_every_method():
+    for method in ("wct", "gatys"):
+        Request.of(method_named(method), alpha=1.0, tile="auto")
+        Request.of(method_named(method), alpha=[1.0])
+
+
+@pytest.mark.parametrize("masks", [None, "mask.png", np.zeros((4, 4), np.uint8)], ids=["None", "one", "an array"])
+def test_masks_of_styles_come_as_a_list(stylizer, cat, ducks, masks):
+    with pytest.raises(OptionError, match="it is a list of masks"):
+        stylizer.transfer(cat, ducks, style_masks=masks)
+
+
+@pytest.mark.parametrize("method", [None, 5])
+def test_a_method_has_a_name(method):
+    with pytest.raises(OptionError, match="it is a name, one of wct, "):
+        universal_style.Stylizer(method)
+
+
+def test_the_style_may_be_named(stylizer, cat, ducks):
+    expected = np.asarray(stylizer.transfer(cat, ducks, levels=[1]))
+    assert np.array_equal(np.asarray(stylizer.transfer(content=cat, style=ducks, levels=[1])), expected)
+    named = universal_style.transfer(cat, style=ducks, levels=[1], device="cpu", dtype="float32")
+    assert np.array_equal(np.asarray(named), expected)
+    with pytest.raises(OptionError, match="no style given"):
+        stylizer.transfer(cat)
 
 
 @pytest.mark.parametrize(("device", "dtype"), [("tpu", "auto"), ("cpu", "int8"), ("cpu", "float16")])

@@ -2,6 +2,7 @@ import math
 import multiprocessing
 import os
 import signal
+import subprocess
 from dataclasses import fields
 from inspect import signature
 
@@ -511,6 +512,20 @@ def test_the_warm_start_leaves_no_process_behind(encoder, folder, held_out, tmp_
     reports = (event for event in events if isinstance(event, Report))
     working = {report.phase: set(multiprocessing.active_children()) - before for report in reports}
     assert (len(working["warm start"]), len(working["measure"])) == (1, 0)
+
+
+def test_the_commit_is_that_of_the_sources_alone(tmp_path):
+    def git(*words):
+        subprocess.run(["git", "-C", str(tmp_path), *words], check=True, capture_output=True)
+
+    installed = tmp_path / "venv" / "site-packages" / "universal_style"
+    for package in (tmp_path / "universal_style", installed):
+        package.mkdir(parents=True)
+    assert run_module.source_commit(installed) == "unknown"
+    git("init")
+    git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "--allow-empty", "-m", "somebody else's")
+    assert len(run_module.source_commit(tmp_path / "universal_style")) == 12
+    assert run_module.source_commit(installed) == "unknown"
 
 
 @pytest.mark.parametrize("workers", [0, 1])

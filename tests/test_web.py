@@ -374,6 +374,16 @@ def test_sessions_hold_what_they_brought(tmp_path):
     assert thumbnail.exists()
 
 
+def test_a_new_result_takes_the_place_of_the_old_one_and_of_nothing_else(tmp_path):
+    visit = Sessions(tmp_path).of("one")
+    preset = visit.room / "pond.safetensors"
+    preset.write_bytes(b"x")
+    old = visit.emptied("result") / "old-styled.png"
+    old.write_bytes(b"x")
+    assert list(visit.emptied("result").iterdir()) == []
+    assert preset.exists()
+
+
 def test_who_leaves_takes_no_upload_along_that_another_is_just_making(tmp_path):
     """The same picture lies at the same path; the server hears of a leaving up to a heartbeat later."""
     sessions = Sessions(tmp_path)
@@ -483,6 +493,8 @@ def test_the_shelf_offers_pictures_and_presets(tmp_path, ducks, stylizer):
     ducks.save(tmp_path / "old-pond.jpg")
     stylizer.observe(ducks).save(tmp_path / "old-pond.safetensors")
     stylizer.observe(ducks).save(tmp_path / "alone.safetensors")
+    (tmp_path / "._old-pond.jpg").write_bytes(b"what macOS keeps of a file")
+    (tmp_path / "folder.jpg").mkdir()
     shelf = Shelf.of([tmp_path])
     assert shelf.named("Old Pond").suffix == ".safetensors"
     assert {"Alone", "Old Pond", GALLERY, "Van Gogh Starry Night"} <= set(shelf.styles)

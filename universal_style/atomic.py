@@ -72,7 +72,8 @@ def _remove_dead(path: Path) -> None:
     for leftover in path.parent.glob(f".{escape(_stem(path))}.*{PARTIAL}"):
         process = leftover.name.removesuffix(PARTIAL).rpartition(".")[2]
         if process.isdecimal() and not _lives(int(process)):
-            leftover.unlink(missing_ok=True)
+            with suppress(OSError):  # another user's, in a folder that all write to
+                leftover.unlink(missing_ok=True)
 
 
 def _lives(process: int) -> bool:

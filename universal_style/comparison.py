@@ -19,6 +19,7 @@ from universal_style.plots import plot
 from universal_style.report import Progress, silent
 from universal_style.sheets import captioned, sheet, white
 from universal_style.stylizer import Stylizer
+from universal_style.subjects import subject_of
 
 USUAL = ("wct", "photo-wct", "wct2", "wct2-sum", "gatys,scales=1", "deep-photo,scales=1")
 LONG_SIDE = 512
@@ -160,9 +161,11 @@ def contact_sheet(pair: Pair, entries: Sequence[Entry]) -> Image:
     """Lay out content, style and results, each with its name, seconds and style loss."""
     first = entries[0].picture
     side = max(first.height, first.width)
+    style = subject_of(pair.style, None)
+    shown = Image((style.picture or white()).scaled_to(side).pixels)
     cells = [
         captioned(Image(Image.of(pair.content).scaled_to(side).pixels), "content"),
-        captioned(Image(Image.of(pair.style).scaled_to(side).pixels), "style"),
+        captioned(shown, "style" if style.preset is None else f"style {style.name}"),
     ]
     for entry in entries:
         end = f"{entry.end.seconds:.1f} s, style loss {entry.end.style:.3f}, content loss {entry.end.content:.2f}"

@@ -21,9 +21,9 @@ def files_in(folder: Path, suffixes: Collection[str]) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if _is_shown(path, folder, suffixes))
 
 
-def pictures_right_in(folder: Path) -> list[Path]:
-    """List the picture files in a folder itself, sorted; it may hold none."""
-    return sorted(path for path in folder.iterdir() if _is_shown(path, folder, SUFFIXES))
+def files_right_in(folder: Path, suffixes: Collection[str] = SUFFIXES) -> list[Path]:
+    """List the files in a folder itself that have one of some suffixes, sorted; it may hold none."""
+    return sorted(path for path in folder.iterdir() if _is_shown(path, folder, suffixes))
 
 
 def pictures_in(*folders: Path) -> list[Path]:

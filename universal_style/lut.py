@@ -10,9 +10,10 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 from scipy import ndimage, sparse
+from scipy.fft import dctn, idctn
 from scipy.sparse.linalg import LinearOperator, cg
 
-from universal_style.atomic import replacing
+from universal_style.atomic import write_bytes
 from universal_style.errors import InputError, OptionError, OutputError
 from universal_style.images import Image
 
@@ -68,13 +69,20 @@ class Lut:
         bends, slopes = differences(size, (1.0, -2.0, 1.0)), differences(size, (-1.0, 1.0))
         scale = SMOOTHNESS * weights.shape[0] / weights.shape[1] * size
         rough = bends.T @ bends + STEADINESS * (slopes.T @ slopes)
-        normal = (weights.T @ weights + scale * rough).tocsr()
-        diagonal = normal.diagonal()
-        precondition = LinearOperator(normal.shape, matvec=lambda values: values / diagonal)
+        seen = weights.T @ weights
+        normal = (seen + scale * rough).tocsr()
+        alike = seen.diagonal().mean() + scale * _spectrum(size)  # as if each entry saw as many pixels
+
+        def precondition(values: NDArray[np.float64]) -> NDArray[np.float64]:
+            waves = dctn(values.reshape(alike.shape), norm="ortho")
+            solved: NDArray[np.float64] = idctn(waves / alike, norm="ortho").ravel()
+            return solved
+
+        easier = LinearOperator(normal.shape, matvec=precondition, dtype=np.float64)
         change = []
         for channel in range(3):
             wanted = weights.T @ (after[:, channel] - before[:, channel])
-            solution, failed = cg(normal, wanted, rtol=TOLERANCE, maxiter=MOST_ITERATIONS, M=precondition)
+            solution, failed = cg(normal, wanted, rtol=TOLERANCE, maxiter=MOST_ITERATIONS, M=easier)
             if failed:
                 raise OutputError("the lookup table could not be fitted; leave --lut out and report the pictures")
             change.append(solution.reshape(size, size, size))
@@ -98,8 +106,7 @@ class Lut:
         name = " ".join(title.replace('"', "'").split())
         head = f'TITLE "{name}"\nLUT_3D_SIZE {size}\nDOMAIN_MIN 0.0 0.0 0.0\nDOMAIN_MAX 1.0 1.0 1.0\n'
         lines = "".join(f"{red:.6f} {green:.6f} {blue:.6f}\n" for red, green, blue in rows)
-        with replacing(path) as temporary:
-            temporary.write_text(head + lines, encoding="ascii", errors="replace")
+        write_bytes(path, (head + lines).encode("ascii", errors="replace"))
 
 
 def check_lut(path: Path) -> None:
@@ -139,6 +146,13 @@ def differences(size: int, stencil: tuple[float, ...]) -> Any:
     same = sparse.eye_array(size)
     red, green, blue = (line, same, same), (same, line, same), (same, same, line)
     return sparse.vstack([sparse.kron(sparse.kron(r, g), b) for r, g, b in (red, green, blue)]).tocsr()
+
+
+def _spectrum(size: int) -> Float[np.ndarray, "r g b"]:
+    """Give what the smoothness terms make of each cosine wave along the axes, but for the table's faces."""
+    slope = 2 - 2 * np.cos(np.pi * np.arange(size) / size)
+    line = slope**2 + STEADINESS * slope
+    return line[:, None, None] + line[:, None] + line
 
 
 def _interpolated(table: NDArray[np.float32], colours: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:

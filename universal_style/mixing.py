@@ -10,6 +10,7 @@ import torch
 from universal_style.errors import OptionError
 from universal_style.moments import Moments
 from universal_style.names import looked_up
+from universal_style.ranges import real_numbers
 from universal_style.transforms import OptimalTransport
 
 Weighed = Sequence[tuple[float, Moments]]
@@ -47,6 +48,7 @@ def style_shares(weights: Sequence[float] | None, styles: int) -> tuple[float, .
         raise OptionError("no style given; give at least one style picture or preset")
     if weights is None:
         return (1 / styles,) * styles
+    weights = real_numbers("style weights", weights)
     if len(weights) != styles:
         raise OptionError(f"{len(weights)} style weights for {styles} styles; give one weight per style")
     if not all(0 <= w < math.inf for w in weights) or not any(weights):

@@ -18,15 +18,14 @@ from universal_style.atomic import write_text
 from universal_style.errors import CheckpointError, InputError, OptionError
 from universal_style.images import make_folder
 from universal_style.methods import METHODS, Method
-from universal_style.methods.feed_forward import SUFFIX
 from universal_style.networks.checkpoints import (
     SUMS,
     copy_checkpoint,
     encoder_digest,
     listed_names,
-    metadata_of,
     verify,
 )
+from universal_style.tensor_files import SUFFIX, read_facts
 
 CONFIG = "config.json"
 CARD = "README.md"
@@ -76,7 +75,7 @@ class Pretrained:
             facts: dict[str, Any] = dict(json.loads(path.read_text(encoding="utf-8")))
             method, dtype, encoder = (str(facts[name]) for name in ("method", "dtype", "encoder"))
             config = cls(method, dtype, encoder, dict(facts["versions"]), facts["kind"], facts["version"])
-        except (ValueError, TypeError, KeyError) as error:
+        except (OSError, RecursionError, ValueError, TypeError, KeyError) as error:
             raise CheckpointError(f"{path} cannot be read ({error}); save the folder anew") from error
         if (config.kind, config.version) != (KIND, VERSION):
             raise CheckpointError(f"{path} says {config.kind}, version {config.version}; needed is {KIND}, {VERSION}")
@@ -139,7 +138,7 @@ def folder_of(source: str | Path, revision: str | None) -> Path:
     try:
         found = snapshot_download(source, revision=revision, allow_patterns=[CONFIG, CARD, SUMS, f"*{SUFFIX}"])
     except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(f"{source} is no folder and cannot be fetched ({reason})") from error
     return Path(str(found))
 
@@ -148,7 +147,7 @@ def _card(config: Pretrained, copies: Sequence[Path]) -> str:
     """Write the model card: what it is, how it is used, what lies in it."""
     rows = []
     for path in copies:
-        facts = metadata_of(path)
+        facts = read_facts(path)
         psnr = facts.get("held_out_psnr")
         rows.append(f"| `{path.name}` | {f'{psnr} dB' if psnr else ''} | {facts.get('licence', '')} |")
     table = ["| file | held-out PSNR | licence |", "|---|---|---|", *rows] if rows else ["It needs no decoder."]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from numbers import Integral, Real
+from typing import Any
 
 from universal_style.errors import OptionError
 
@@ -26,6 +29,29 @@ def at_least(least: int, **options: float) -> None:
             raise OptionError(f"{name.replace('_', '-')} {said} is out of range; it is at least {least}")
 
 
+def real_numbers(name: str, value: Any) -> list[float]:
+    """Take one number or several.
+
+    Raises:
+        OptionError: it is something else.
+    """
+    several = list(value) if isinstance(value, Iterable) and not isinstance(value, str) else [value]
+    if not all(isinstance(number, Real) for number in several):
+        raise OptionError(f"{name} {value!r} does not do; it is a number, or one for each")
+    return [float(number) for number in several]
+
+
+def whole_number(name: str, value: Any) -> int:
+    """Take a whole number.
+
+    Raises:
+        OptionError: it is something else.
+    """
+    if not isinstance(value, Integral):
+        raise OptionError(f"{name} {value!r} does not do; it is a whole number")
+    return int(value)
+
+
 def long_side(name: str, value: int | None) -> int | None:
     """Make sure that a picture can have a long side; none is asked for by None.
 
@@ -36,7 +62,7 @@ def long_side(name: str, value: int | None) -> int | None:
     Raises:
         OptionError: it cannot.
     """
-    if value is not None and not 1 <= value <= LONGEST_SIDE:
+    if value is not None and not 1 <= whole_number(name, value) <= LONGEST_SIDE:
         raise OptionError(f"{name} {value} is out of range; it is the long side in pixels, 1 to {LONGEST_SIDE}")
     return value
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import signature
 from typing import Any
@@ -11,9 +11,12 @@ from universal_style.errors import OptionError
 from universal_style.keep_colors import KeepColors, keep_colors_named
 from universal_style.methods import Method, Recipe
 from universal_style.mixing import style_shares
-from universal_style.ranges import long_side, whole_seed
+from universal_style.ranges import long_side, whole_number, whole_seed
 from universal_style.regions import FEWEST_CLUSTERS, MISSING, MOST_CLUSTERS, Colour, colour_name, colour_named
 from universal_style.smoothing import Smoothing, smoothing_named
+
+IDLE: Mapping[str, tuple[Any, ...]] = {"alpha": (1.0, [1.0]), "tile": ("auto",)}
+"""Values of options of the closed forms that ask for nothing: every method takes them from those who write all out."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +90,8 @@ class Request:
         Raises:
             OptionError: an option is out of range or contradicts another.
         """
-        own = {name: value for name, value in own.items() if value is not None}
         known = signature(method.recipe).parameters
+        own = {name: value for name, value in own.items() if value is not None and not _idle(name, value, known)}
         for name in own.keys() - known.keys():
             options = ", ".join(option.replace("_", "-") for option in known)
             raise OptionError(
@@ -96,7 +99,7 @@ class Request:
             )
         if missing not in MISSING:
             raise OptionError(f"missing {missing!r} is unknown; use one of {', '.join(MISSING)}")
-        if auto_regions and not FEWEST_CLUSTERS <= auto_regions <= MOST_CLUSTERS:
+        if whole_number("auto-regions", auto_regions) and not FEWEST_CLUSTERS <= auto_regions <= MOST_CLUSTERS:
             raise OptionError(
                 f"auto-regions {auto_regions} is out of range; it lies between {FEWEST_CLUSTERS} and {MOST_CLUSTERS}"
             )
@@ -140,6 +143,11 @@ class Request:
             "style_size": self.style_size,
             "seed": self.seed,
         }
+
+
+def _idle(name: str, value: Any, known: Collection[str]) -> bool:
+    """Say whether a method that lacks an option does anyway what is asked for."""
+    return name not in known and value in IDLE.get(name, ())
 
 
 def _weights(weights: Sequence[float] | None, styles: int, method: Method) -> tuple[float, ...]:

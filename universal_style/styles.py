@@ -10,14 +10,11 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
-from universal_style.atomic import write_bytes
 from universal_style.devices import backend_named
 from universal_style.drivers.survey import WINDOW_PIXELS, survey
-from universal_style.errors import InputError
+from universal_style.errors import CheckpointError, InputError
 from universal_style.images import Image, Source
 from universal_style.moments import Moments, merge_all
 from universal_style.networks.checkpoints import bundled_folder, encoder_digest, load_encoder
@@ -26,6 +23,7 @@ from universal_style.networks.stage import Ascent, Site, Walker, to_precision
 from universal_style.networks.vgg import Encoder, channels_at
 from universal_style.ranges import long_side
 from universal_style.regions import LabelMap
+from universal_style.tensor_files import read_tensors, write_tensors
 
 PRESET_KIND = "universal-style preset"
 PRESET_VERSION = "3"
@@ -176,7 +174,7 @@ class Style:
             "encoder": encoder_digest(),
             "name": self.name,
         }
-        write_bytes(path, save(tensors, metadata))
+        write_tensors(path, tensors, metadata)
 
     @classmethod
     def load(cls, path: str | Path) -> Style:
@@ -189,12 +187,9 @@ class Style:
         if not path.is_file():
             raise InputError(f"{path} does not exist; a preset is made by: universal-style style save IMAGE -o PRESET")
         try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
-        except (SafetensorError, OSError, ValueError, TypeError, RuntimeError) as error:
-            reason = " ".join(str(error).split())
-            raise InputError(f"{path} is not a readable preset ({reason}); make it anew") from error
+            metadata, tensors = read_tensors(path, "preset")
+        except CheckpointError as error:
+            raise InputError(str(error)) from error
         if metadata.get("kind") != PRESET_KIND or metadata.get("version") != PRESET_VERSION:
             raise InputError(f"{path} is not a preset of this version; make it anew: universal-style style save")
         if metadata.get("encoder") != encoder_digest():

@@ -94,12 +94,15 @@ class Stylizer:
         """
         pretrained.save(Path(folder), self.method, self.dtype, self.loaded.folder)
 
-    def transfer(self, content: Source, *styles: StyleSource, **options: Any) -> Pillow.Image:
+    def transfer(
+        self, content: Source, style: StyleSource | None = None, *others: StyleSource, **options: Any
+    ) -> Pillow.Image:
         """Give the content in the style.
 
         Args:
             content: path, Pillow image, array or tensor.
-            styles: one or more of the same, or `Style` presets.
+            style: one of the same, or a `Style` preset; none for a net that holds its own.
+            others: more styles, to be mixed with it.
             **options: those of `run` and of `Request.of`: content_mask, style_masks, auto_regions, semantic_regions,
                 missing, keep_colors, smooth, style_weights, size, style_size, seed; and those of the method's own
                 `recipe`, for the closed-form ones alpha, levels, sites, transform.
@@ -110,6 +113,7 @@ class Stylizer:
         Raises:
             InputError: a picture cannot be used, or an option is out of range (`OptionError`).
         """
+        styles = others if style is None else (style, *others)
         return self.run(content, *styles, **options)[0].pillow()
 
     def run(
@@ -167,8 +171,9 @@ class Stylizer:
         **options: Any,
     ) -> tuple[Image, Request, Task]:
         """Read the pictures, check the options and find the regions, as `run` does before it begins."""
+        if not isinstance(style_masks, list | tuple):
+            raise OptionError("style-masks does not do; it is a list of masks, one or None for each style")
         request = Request.of(self.method, styles=len(styles), **options)
-        torch.manual_seed(request.seed)
         steps = Steps(self.backend.device, progress, 3 + request.recipe.steps(len(styles)))
         steps.begin("read")
         picture = Image.of(content)
@@ -287,7 +292,8 @@ def _path(source: StyleSource | None) -> str | None:
 
 def transfer(
     content: Source,
-    *styles: StyleSource,
+    style: StyleSource | None = None,
+    *others: StyleSource,
     method: str = "wct",
     device: str = "auto",
     dtype: str = "auto",
@@ -299,4 +305,4 @@ def transfer(
         >>> import universal_style
         >>> universal_style.transfer("photo.jpg", "painting.jpg", alpha=0.8).save("out.png")  # doctest: +SKIP
     """
-    return Stylizer(method, device=device, dtype=dtype).transfer(content, *styles, **options)
+    return Stylizer(method, device=device, dtype=dtype).transfer(content, style, *others, **options)

@@ -24,12 +24,16 @@ from universal_style.networks.torchvision_encoder import fetched_encoder
 from universal_style.networks.vgg import Encoder
 from universal_style.regions import KEEP, WHOLE, LabelMap, Match
 from universal_style.styles import Style, scaled_style
+from universal_style.tensor_files import is_tensor_file
 
 REMEMBERED_STYLES = 16
 """Styles from files whose moments are kept, at some 4 MB each; the one used longest ago makes room."""
 
-FileKey = tuple[str, int, int, int | None] | None
-"""Path, time of change, length and style size of a picture's file; None for what is no file."""
+FileKey = tuple[str, int, int, int | None, int] | None
+"""Path, time of change, length and style size of a picture's file, and the long side in pixels at which it is seen.
+
+None for what is no file.
+"""
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ class Subject:
         if self.picture is None or factor == 1:
             return self
         small = self.picture.scaled_to(max(1, round(max(self.size) * factor)))
-        file = None if self.file is None else (*self.file[:3], max(small.height, small.width))
+        file = None if self.file is None else (*self.file[:4], max(small.height, small.width))
         return replace(self, file=file, picture=small)
 
     def recolored(self, kept: KeepColors, content: Image) -> Subject:
@@ -80,11 +84,21 @@ def subject_of(source: StyleSource, style_size: int | None) -> Subject:
     if not isinstance(source, str | Path):
         return Subject("style", None, None, scaled_style(Image.of(source), style_size))
     path = Path(source)
-    if path.suffix == ".safetensors":
+    if is_tensor_file(path):
         return Subject(path.name, None, Style.load(path), None)
+    mark = _mark(path)  # before it is read: what comes into its place later is another
     picture = scaled_style(Image.of(path), style_size)
-    facts = path.stat()
-    return Subject(path.name, (str(path.absolute()), facts.st_mtime_ns, facts.st_size, style_size), None, picture)
+    file = None if mark is None else (*mark, style_size, max(picture.height, picture.width))
+    return Subject(path.name, file, None, picture)
+
+
+def _mark(path: Path) -> tuple[str, int, int] | None:
+    """Tell a file from what may lie in its place later; None where it cannot be had, of which reading tells why."""
+    try:
+        facts = path.stat()
+    except (OSError, ValueError):
+        return None
+    return str(path.absolute()), facts.st_mtime_ns, facts.st_size
 
 
 @dataclass(frozen=True)

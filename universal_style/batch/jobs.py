@@ -10,8 +10,7 @@ from universal_style.batch.labels import SEPARATOR, label, names_of, told_apart
 from universal_style.errors import InputError
 from universal_style.folders import SUFFIXES, files_in, pictures_in
 from universal_style.images import FORMATS
-
-PRESET = ".safetensors"
+from universal_style.tensor_files import SUFFIX
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def looks_in(styles: Sequence[Path], output: Path) -> list[Look]:
     for style in styles:
         found = [style]
         if style.is_dir():
-            listed = files_in(style, SUFFIXES | {PRESET})
+            listed = files_in(style, SUFFIXES | {SUFFIX})
             found = _outside(listed, output, f"no style in {style}; needed are pictures such as .jpg, or presets")
         for file in found:
             files.setdefault(file.resolve(), file)

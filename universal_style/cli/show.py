@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from universal_style.errors import OptionError
+from universal_style.errors import UniversalStyleError
 
 if TYPE_CHECKING:
     from universal_style.methods import Witness
@@ -83,7 +83,7 @@ def extra(name: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        raise OptionError(
+        raise UniversalStyleError(
             f"this needs {error.name}, which is not installed: pip install 'universal-style[{name}]'"
         ) from error
 

@@ -10,7 +10,6 @@ import typer
 from universal_style.cli.app import style_app
 from universal_style.cli.options import Running, grouped
 from universal_style.cli.show import console, progress
-from universal_style.errors import OptionError
 
 
 @style_app.command("save")
@@ -30,9 +29,9 @@ def style_save(
     from universal_style.images import check_writable
     from universal_style.styles import Style
     from universal_style.stylizer import Stylizer
+    from universal_style.tensor_files import check_tensor_file
 
-    if output.suffix != ".safetensors":
-        raise OptionError(f"preset {output.name} needs the suffix .safetensors")
+    check_tensor_file(output, "preset")
     check_writable(output)
     with progress(running.quiet) as show:
         stylizer = Stylizer(**running.backend)

@@ -49,4 +49,4 @@ def texture(
         )
         image.write(output)
     if not running.quiet:
-        console.print(f"{output}  {image.width}×{image.height}")
+        console.print(f"{output}  {image.height}×{image.width}")  # height first, as it was asked for

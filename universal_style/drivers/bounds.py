@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+import torch
+
 from universal_style.canvas import is_mapped
 from universal_style.devices import SHARE, free_memory
 from universal_style.errors import InputError, OptionError
@@ -159,16 +161,18 @@ class FreeMemory:
     def most(self, stage: Stage, regions: LabelMap, workers: int) -> int:
         beside = workers if stage.device.type == "cpu" else 0  # each has a graphics card of its own
         known = known_of(regions) * (1 + beside)
-        left = SHARE * free_memory(stage.device) - held_by(regions.labels.size) - known - BASE_BYTES * beside
+        held = held_by(regions.labels.size, stage.device) + known + BASE_BYTES * beside
+        left = SHARE * free_memory(stage.device) - held
         return max(FEWEST_PIXELS, footprint(stage).most(int(left) // max(1, beside)))
 
     def as_options(self) -> dict[str, Any]:
         return {"tile": "auto", "memory": None}
 
 
-def held_by(picture: int) -> int:
-    """Estimate the bytes that the pixels of a picture take beside its windows; one in a file takes none."""
-    return 0 if is_mapped(1, picture) else PICTURE_BYTES * picture
+def held_by(picture: int, device: torch.device | str = "cpu") -> int:
+    """Estimate the bytes that the pixels of a picture take on a device beside its windows; one in a file takes none."""
+    mapped = torch.device(device).type == "cpu" and is_mapped(1, picture)
+    return 0 if mapped else PICTURE_BYTES * picture
 
 
 def known_of(regions: LabelMap) -> int:

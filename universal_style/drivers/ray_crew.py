@@ -38,14 +38,17 @@ def crew_of(workers: int | None, address: str | None) -> Crew:
         address: of a Ray cluster; left out, workers are processes of this machine.
 
     Raises:
-        OptionError: the number is out of range, or Ray is not installed.
+        OptionError: the number is out of range.
+        UniversalStyleError: Ray is not installed.
     """
     if workers is not None and workers < 1:
         raise OptionError(f"workers {workers} is out of range; it is at least 1")
     if workers in (None, 1) and address is None:
         return Here()
     if find_spec("ray") is None:
-        raise OptionError("workers need ray, which is not installed: pip install 'universal-style[distributed]'")
+        raise UniversalStyleError(
+            "workers need ray, which is not installed: pip install 'universal-style[distributed]'"
+        )
     return RayCrew(workers, address)
 
 

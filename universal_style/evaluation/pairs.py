@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from universal_style.errors import InputError
-from universal_style.folders import pictures_right_in
+from universal_style.folders import files_right_in
 
 FOLDERS = ("content", "style", "content_seg", "style_seg")
 
@@ -55,4 +55,4 @@ def pairs_in(folder: Path) -> list[Pair]:
 
 def pictures_by_name(folder: Path) -> dict[str, Path]:
     """Give the pictures of a folder by their names without suffix."""
-    return {path.stem: path for path in pictures_right_in(folder)}
+    return {path.stem: path for path in files_right_in(folder)}

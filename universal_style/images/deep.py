@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,8 @@ def deep_array(data: bytes, picture: Pillow.Image, most_pixels: int) -> NDArray[
     array: NDArray[Any] | None = None
     if picture.format == "PNG" and data[24] == 16 and picture.mode != "I;16":
         array = _of_png(data, picture.mode)
+        if "transparency" in picture.info:
+            array = with_alpha(array, picture.info["transparency"])
     elif picture.format == "TIFF" and getattr(picture, "tag_v2", {}).get(258, (8,))[0] == 16:
         array = _of_tiff(data, most_pixels)
     return None if array is None else upright(array, picture.getexif().get(ExifTags.Base.Orientation, 1))
@@ -58,6 +61,12 @@ def _of_png(data: bytes, mode: str) -> UInt16[np.ndarray, "h w c"]:
         high, low = (_unpacked(data, f"{mode};16{order}") for order in "BL")
     array: NDArray[np.uint16] = high.astype(np.uint16) << 8 | low
     return array
+
+
+def with_alpha(colours: UInt16[np.ndarray, "h w c"], clear: int | Sequence[int]) -> UInt16[np.ndarray, "h w d"]:
+    """Add an alpha channel to a PNG that names one colour as transparent."""
+    alpha = np.where((colours == clear).all(axis=2, keepdims=True), 0, WHITE)
+    return np.concatenate([colours, alpha.astype(np.uint16)], axis=2)
 
 
 def _unpacked(data: bytes, raw_mode: str) -> UInt8[np.ndarray, "h w c"]:

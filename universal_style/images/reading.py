@@ -21,7 +21,7 @@ from torch import Tensor
 from universal_style.canvas import bands, rest
 from universal_style.errors import InputError, UniversalStyleError
 from universal_style.images.arrays import planes_of, room
-from universal_style.images.deep import deep_array
+from universal_style.images.deep import WHITE, deep_array, with_alpha
 from universal_style.images.planes import Planes
 from universal_style.images.profiles import to_srgb
 
@@ -34,8 +34,8 @@ READ = (
 """Formats of pictures that are read. Others are left out on purpose: EPS, for one, is a program that Pillow runs."""
 MOST_BYTES = 2**31
 """Length of a picture's file: 16 bits of four channels for the most pixels take less."""
-MOST_PIXELS = 2 * Pillow.MAX_IMAGE_PIXELS if Pillow.MAX_IMAGE_PIXELS else 178_956_970
-"""Pillow's bound for a file that may be a decompression bomb, in pixels."""
+MOST_PIXELS = 178_956_970
+"""Of a picture's file, where Pillow's own bound has been taken away."""
 
 
 def read(source: Source) -> Planes:
@@ -67,8 +67,13 @@ def _of_file(path: Path) -> Planes:
     with _decoding(str(path)):
         data = _data(path)
         with Pillow.open(io.BytesIO(data), formats=known_formats()) as picture:
-            deep = deep_array(data, picture, MOST_PIXELS)
+            deep = deep_array(data, picture, most_pixels())
             return _of_pillow(picture) if deep is None else planes_of(deep)
+
+
+def most_pixels() -> int:
+    """Give the pixels beyond which a file may be a decompression bomb: twice Pillow's `MAX_IMAGE_PIXELS`."""
+    return 2 * Pillow.MAX_IMAGE_PIXELS if Pillow.MAX_IMAGE_PIXELS else MOST_PIXELS
 
 
 @contextmanager
@@ -116,9 +121,8 @@ def _decoding(name: str) -> Iterator[None]:
     except UniversalStyleError:
         raise
     except Pillow.DecompressionBombError as error:
-        raise InputError(
-            f"{name} unpacks to more than {MOST_PIXELS // 10**6} megapixels; shrink it first (or it is a hostile file)"
-        ) from error
+        most = f"{most_pixels() // 10**6 or most_pixels() / 10**6} megapixels"
+        raise InputError(f"{name} unpacks to more than {most}; shrink it first (or it is a hostile file)") from error
     except UnidentifiedImageError as error:
         raise InputError(
             f"{name} is not a picture in a known format; give a JPEG, PNG, WebP, TIFF or the like"
@@ -167,4 +171,6 @@ def _of_deep_grey(picture: Pillow.Image) -> Planes:
     array = np.asarray(picture)
     if array.dtype.kind == "f":
         return planes_of(array)
-    return planes_of(np.clip(array, 0, 65535).astype(np.uint16))
+    grey = np.clip(array, 0, WHITE).astype(np.uint16)
+    clear = picture.info.get("transparency")
+    return planes_of(grey if clear is None else with_alpha(grey[:, :, None], clear))

@@ -18,6 +18,8 @@ from universal_style.methods.walks import Walks
 from universal_style.mixing import mixing_named
 from universal_style.networks.checkpoints import decoder_name
 from universal_style.networks.pooling import HaarCat5Pooling, HaarSumPooling, IndexPooling, NearestPooling, Pooling
+from universal_style.ranges import real_numbers
+from universal_style.tensor_files import SUFFIX
 from universal_style.transforms import OptimalTransport, Transform, transform_named
 
 
@@ -103,7 +105,7 @@ class ClosedForm:
     def checkpoints(self, folder: Path) -> list[Path]:
         """Name the decoders of all its levels."""
         plans = self.arrangement(self.levels, self.places, self.pooling)
-        return [folder / f"{decoder_name(self.pooling.name, plan.level)}.safetensors" for plan in plans]
+        return [folder / f"{decoder_name(self.pooling.name, plan.level)}{SUFFIX}" for plan in plans]
 
 
 def _wct2(name: str, pooling: Pooling) -> ClosedForm:
@@ -168,6 +170,8 @@ def _crew(workers: int | None, address: str | None, tile: str | int) -> Crew:
 
 def _levels(levels: Sequence[int], method: ClosedForm) -> tuple[int, ...]:
     known = ", ".join(str(level) for level in method.levels)
+    if isinstance(levels, str) or not isinstance(levels, Sequence):
+        raise OptionError(f"levels {levels!r} does not do; it is a list of levels such as [4, 3]")
     if not levels:
         raise OptionError(f"no level given; method {method.name} has the levels {known}")
     for level in levels:
@@ -190,7 +194,7 @@ def _places(places: Sequence[str], method: ClosedForm) -> tuple[str, ...]:
 
 
 def _alphas(alpha: float | Sequence[float], levels: tuple[int, ...]) -> dict[int, float]:
-    given = [float(a) for a in alpha] if isinstance(alpha, Sequence) else [float(alpha)] * len(levels)
+    given = real_numbers("alpha", alpha)
     if len(given) == 1:
         given = given * len(levels)
     if len(given) != len(levels):

@@ -20,8 +20,6 @@ from universal_style.report import Steps
 from universal_style.subjects import Loaded
 from universal_style.windows import grown
 
-SUFFIX = ".safetensors"
-
 
 @dataclass(frozen=True)
 class FeedForward:

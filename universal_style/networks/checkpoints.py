@@ -14,15 +14,14 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
-from universal_style.atomic import replacing, write_bytes
+from universal_style.atomic import replacing, write_text
 from universal_style.errors import CheckpointError
 from universal_style.networks.decoder import Decoder
 from universal_style.networks.pooling import Pooling
 from universal_style.networks.vgg import LEVELS, Encoder
+from universal_style.tensor_files import SUFFIX, read_tensors, write_tensors
 
 Network = TypeVar("Network", bound=nn.Module)
 SUMS = "SHA256SUMS"
@@ -57,7 +56,7 @@ def encoder_digest() -> str:
     Raises:
         CheckpointError: it is not listed.
     """
-    listed = _read_sums(bundled_folder()).get(f"{ENCODER}.safetensors")
+    listed = _read_sums(bundled_folder()).get(f"{ENCODER}{SUFFIX}")
     if listed is None:
         raise CheckpointError(f"{ENCODER} is not listed in {bundled_folder() / SUMS}; reinstall the package")
     return listed
@@ -65,7 +64,7 @@ def encoder_digest() -> str:
 
 def listed_names(folder: Path) -> list[str]:
     """Name the checkpoints that a folder lists in `SHA256SUMS`, without their suffix."""
-    return sorted(file.removesuffix(".safetensors") for file in _read_sums(folder))
+    return sorted(file.removesuffix(SUFFIX) for file in _read_sums(folder))
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ def read_checkpoint(folder: Path, name: str) -> Checkpoint:
     Raises:
         CheckpointError: the file or its entry is missing, its hash differs, or it is no safetensors file.
     """
-    path = folder / f"{name}.safetensors"
+    path = folder / f"{name}{SUFFIX}"
     if not path.is_file():
         raise CheckpointError(f"{path} is missing; reinstall the package or train it (universal-style train decoders)")
     listed = _read_sums(folder).get(path.name)
@@ -99,20 +98,15 @@ def read_checkpoint(folder: Path, name: str) -> Checkpoint:
         raise CheckpointError(f"{path.name} is not listed in {folder / SUMS}; reinstall the package")
     digest = sha256(path)
     _compare(path, digest, listed)
-    try:
-        with safe_open(path, framework="pt") as file:
-            stored = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
-            metadata = file.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is not a readable safetensors file ({error}); reinstall the package") from error
-    return Checkpoint(path, digest, metadata, _dequantised(stored))
+    metadata, stored = read_tensors(path)
+    return Checkpoint(path, digest, metadata, _dequantised(path, stored))
 
 
 def write_checkpoint(folder: Path, name: str, stored: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Path:
     """Write a network's file and its line in `SHA256SUMS`, both atomically."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}.safetensors"
-    write_bytes(path, save({key: value.contiguous() for key, value in stored.items()}, dict(metadata)))
+    path = folder / f"{name}{SUFFIX}"
+    write_tensors(path, stored, metadata)
     _list(folder, path.name, sha256(path))
     return path
 
@@ -141,7 +135,7 @@ def verify(folder: Path) -> None:
         CheckpointError: one is missing, damaged or not listed.
     """
     sums = _read_sums(folder)
-    for file in sorted({*sums, *(path.name for path in folder.glob("*.safetensors"))}):
+    for file in sorted({*sums, *(path.name for path in folder.glob(f"*{SUFFIX}"))}):
         path = folder / file
         if Path(file).name != file or len(file.encode()) > LONGEST_NAME:
             raise CheckpointError(f"{folder / SUMS} lists {file!r}, which lies elsewhere; fetch the folder anew")
@@ -150,19 +144,6 @@ def verify(folder: Path) -> None:
         if file not in sums:
             raise CheckpointError(f"{file} is not listed in {folder / SUMS}; save or fetch the folder anew")
         _compare(path, sha256(path), sums[file])
-
-
-def metadata_of(path: Path) -> dict[str, str]:
-    """Read what a network's file says of itself, without its tensors.
-
-    Raises:
-        CheckpointError: it is no safetensors file.
-    """
-    try:
-        with safe_open(path, framework="pt") as file:
-            return dict(file.metadata() or {})
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is not a readable safetensors file ({error}); make it anew") from error
 
 
 def load_encoder(folder: Path, level: int = LEVELS[-1]) -> tuple[Encoder, Checkpoint]:
@@ -217,8 +198,7 @@ def _read_sums(folder: Path) -> dict[str, str]:
 def _list(folder: Path, file: str, digest: str) -> None:
     """Put a file's line into `SHA256SUMS`, in place of an older one."""
     sums = _read_sums(folder) | {file: digest}
-    with replacing(folder / SUMS) as temporary:
-        temporary.write_text("".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items())))
+    write_text(folder / SUMS, "\n".join(f"{digest}  {name}" for name, digest in sorted(sums.items())))
 
 
 def _compare(path: Path, digest: str, listed: str) -> None:
@@ -228,12 +208,16 @@ def _compare(path: Path, digest: str, listed: str) -> None:
         )
 
 
-def _dequantised(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _dequantised(path: Path, stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
     tensors = {}
     for name, value in stored.items():
         if name.endswith(SCALE):
             continue
         scale = stored.get(name + SCALE)
         plain = value.float()
+        if scale is not None and (not plain.dim() or scale.numel() != len(plain)):
+            raise CheckpointError(
+                f"{path} has {scale.numel()} scales for {name}, needed is one per channel; reinstall it"
+            )
         tensors[name] = plain if scale is None else plain * scale.reshape(-1, *[1] * (plain.dim() - 1))
     return tensors

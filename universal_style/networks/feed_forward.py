@@ -7,14 +7,12 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional
 
-from universal_style.atomic import write_bytes
 from universal_style.errors import CheckpointError
 from universal_style.networks.checkpoints import Checkpoint, sha256
+from universal_style.tensor_files import read_facts, read_tensors, write_tensors
 
 KIND = "universal-style feed-forward"
 VERSION = "1"
@@ -83,8 +81,8 @@ class TransformNet(nn.Module):
 
 def save_net(path: Path, network: TransformNet, facts: Mapping[str, str]) -> None:
     """Write a net atomically, as float16."""
-    stored = {name: value.half().contiguous() for name, value in network.state_dict().items()}
-    write_bytes(path, save(stored, {"kind": KIND, "version": VERSION, **facts}))
+    stored = {name: value.half() for name, value in network.state_dict().items()}
+    write_tensors(path, stored, {"kind": KIND, "version": VERSION, **facts})
 
 
 def net_facts(path: Path) -> dict[str, str]:
@@ -95,11 +93,7 @@ def net_facts(path: Path) -> dict[str, str]:
     """
     if not path.is_file():
         raise CheckpointError(f"{path} does not exist; a net is made by: universal-style train feed-forward STYLE")
-    try:
-        with safe_open(path, framework="pt") as file:
-            facts = dict(file.metadata() or {})
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is not a readable safetensors file ({error}); train the net anew") from error
+    facts = read_facts(path)
     if facts.get("kind") != KIND or facts.get("version") != VERSION:
         raise CheckpointError(
             f"{path} holds {facts.get('kind', 'something else')}, needed is a net of this version; "
@@ -115,8 +109,7 @@ def load_net(path: Path) -> tuple[TransformNet, Checkpoint]:
         CheckpointError: the file is missing, damaged, or no net of this version.
     """
     facts = net_facts(path)
-    with safe_open(path, framework="pt") as file:
-        tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118 (not a mapping)
+    tensors = {name: value.float() for name, value in read_tensors(path)[1].items()}
     network = TransformNet()
     try:
         network.load_state_dict(tensors)

@@ -25,6 +25,7 @@ from universal_style.plots import plot
 from universal_style.ranges import at_least, long_side, whole_seed
 from universal_style.reference.losses import ContentTerm, Energy, GramAim, RegionWeights, StyleTerm, squared_norm
 from universal_style.styles import Style, scaled_style
+from universal_style.tensor_files import check_tensor_file
 from universal_style.training.gradients import autocast, take_step
 from universal_style.training.loop import Report
 from universal_style.training.pictures import Batches, as_pixels, check_outside, check_side, held_out_of, stream
@@ -88,8 +89,7 @@ class FeedForwardPlan:
         check_side(self.side, 64)
         long_side("style-size", self.style_size)
         whole_seed(self.seed)
-        if self.output.suffix != ".safetensors":
-            raise OptionError(f"net {self.output.name} needs the suffix .safetensors")
+        check_tensor_file(self.output, "net")
         check_writable(self.output)
         spared = {path.resolve() for path in (self.style, *self.pictures, *self.held_out)}
         for path in (self.output, self.state, self.sample, self.curve):

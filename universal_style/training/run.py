@@ -23,6 +23,7 @@ from universal_style.networks.decoder import Decoder
 from universal_style.networks.pooling import POOLINGS, HaarSumPooling, Pooling
 from universal_style.networks.vgg import LEVELS, stride_at
 from universal_style.ranges import at_least
+from universal_style.tensor_files import SUFFIX
 from universal_style.training.export import CARD, CURVES, draw_curves, export_decoder, write_card
 from universal_style.training.loop import Recipe, Report, TrainingState, train_decoder
 from universal_style.training.pictures import Batches, as_pixels, check_outside, held_out_of
@@ -152,7 +153,7 @@ def run(plan: Plan) -> Iterator[Event]:
     facts = {
         "pictures": f"{len(plan.pictures)} pictures, {len(plan.styles)} of them styles or beside them",
         "date": date.today().isoformat(),
-        "commit": source_commit(),
+        "commit": source_commit(Path(__file__).resolve().parents[1]),
     }
     starts = {}
     if plan.start is not None:
@@ -211,7 +212,7 @@ def start_from(folder: Path, pooling: Pooling, level: int) -> dict[str, Tensor]:
         CheckpointError: the folder holds neither.
     """
     narrow = HaarSumPooling()
-    if pooling.widening > 1 and not (folder / f"{decoder_name(pooling.name, level)}.safetensors").exists():
+    if pooling.widening > 1 and not (folder / f"{decoder_name(pooling.name, level)}{SUFFIX}").exists():
         return widened(load_decoder(folder, narrow, level)[0].plain(), Decoder(level, pooling.widening))
     return load_decoder(folder, pooling, level)[0].plain()
 
@@ -233,16 +234,14 @@ def saved_curves(folder: Path) -> dict[str, list[tuple[int, float, float]]]:
     return curves
 
 
-def source_commit() -> str:
-    """Name the commit of the sources, as far as they lie in a checkout."""
-    here = Path(__file__).resolve().parent
+def source_commit(package: Path) -> str:
+    """Name the commit of the sources where they lie in a checkout of their own, not installed in another's."""
+    asked = ["git", "-C", str(package), "rev-parse", "--show-toplevel", "--short=12", "HEAD"]
     try:
-        answer = subprocess.run(
-            ["git", "-C", str(here), "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True
-        )
+        top, commit = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.splitlines()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return answer.stdout.strip()
+    return commit if Path(top).resolve() == package.parent else "unknown"
 
 
 __all__ = ["Event", "Plan", "run"]

@@ -9,7 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from universal_style.errors import InputError
-from universal_style.folders import pictures_right_in
+from universal_style.folders import files_right_in
 from universal_style.images import Image
 from universal_style.video.clips import SCREEN_COLOURS, Coding, Frame, Timing
 
@@ -37,7 +37,7 @@ class FrameFolder:
         Raises:
             InputError: it holds no pictures, or one without a number.
         """
-        files = pictures_right_in(path)
+        files = files_right_in(path)
         if not files:
             raise InputError(f"{path} holds no picture; a folder of frames holds numbered ones, such as 0001.png")
         return cls(path, tuple(sorted(files, key=lambda file: (_number(file), file.name))), rate)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from fractions import Fraction
@@ -53,7 +54,7 @@ def streams_left_out(clip: Clip, output: Path, container: str) -> list[str]:
 
 def supported(container: str) -> frozenset[str]:
     """List the codecs that a kind of file holds."""
-    with av.open("/dev/null", "w", format=container) as probe:
+    with av.open(os.devnull, "w", format=container) as probe:
         return frozenset(probe.supported_codecs)
 
 

@@ -13,15 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
-from universal_style.atomic import write_bytes
 from universal_style.drivers.steady import Memory
-from universal_style.errors import OutputError
+from universal_style.errors import CheckpointError, OutputError
 from universal_style.locks import claim
 from universal_style.moments import Moments
+from universal_style.tensor_files import read_tensors, write_tensors
 from universal_style.video.clips import Frame
 from universal_style.video.cuts import Scene
 
@@ -148,7 +146,7 @@ class Unfinished:
             "last": progress.last,
             "level": progress.scene.level,
         }
-        write_bytes(self._state, save(tensors, {"facts": json.dumps(facts)}))
+        write_tensors(self._state, tensors, {"facts": json.dumps(facts)})
 
     def progress(self, device: torch.device | str) -> Progress:
         """Read the last state; a work just begun, or one that is damaged, stands at its beginning.
@@ -159,10 +157,9 @@ class Unfinished:
         if not self._state.is_file():
             return Progress()
         try:
-            with safe_open(self._state, framework="pt") as file:
-                facts = json.loads(file.metadata()["facts"])
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
-        except (SafetensorError, OSError, KeyError, ValueError):
+            said, tensors = read_tensors(self._state)
+            facts = json.loads(said["facts"])
+        except (CheckpointError, KeyError, ValueError):
             return Progress()
         memory: dict[str, list[Moments]] = {}
         for key in sorted(tensors):

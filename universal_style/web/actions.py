@@ -21,9 +21,9 @@ from universal_style.names import looked_up
 from universal_style.ranges import long_side
 from universal_style.report import Progress, Report
 from universal_style.subjects import StyleSource
+from universal_style.tensor_files import SUFFIX, is_tensor_file
 from universal_style.web.limits import (
     MOST_STYLES,
-    PRESET_SUFFIX,
     Limits,
     check_picture,
     read_picture,
@@ -178,7 +178,7 @@ class Actions:
         by_file = dict(zip(_pictures_among(files), style_masks, strict=False))
         masks = [by_file.get(path) for path in files]
         picture, result, report = self._carried(session, content_file, files, order, content_mask, masks, bar)
-        room = session.cleared()
+        room = session.emptied("result")
         saved = [room / f"{content_file.stem}-styled{suffix}" for suffix in OFFERED]
         for path in saved:
             result.write(path)
@@ -214,7 +214,7 @@ class Actions:
         _, result, report = self._carried(
             session, content_file, files, order, self._mask(session, content_mask), masks, bar
         )
-        path = session.cleared() / f"{content_file.stem}-styled{_word(suffix)}"
+        path = session.emptied("result") / f"{content_file.stem}-styled{_word(suffix)}"
         result.write(path)
         return str(path), _facts(report)
 
@@ -286,7 +286,7 @@ class Actions:
             if isinstance(style, Image):
                 self.limits.check_seen(style.width, style.height, style_size, path.name)
             return style
-        if style_size and path.suffix != PRESET_SUFFIX:
+        if style_size and not is_tensor_file(path):
             with opened(path) as picture:
                 self.limits.check_seen(*picture.size, style_size, path.name)
         return path
@@ -328,7 +328,7 @@ class Actions:
         given = [self._style(path, style_size) for path in styles]
         style = self.worker.observe(given, stem, style_size, _stoppable(session, bar))
         session.check()
-        path = session.room / f"{stem}{PRESET_SUFFIX}"
+        path = session.room / f"{stem}{SUFFIX}"
         style.save(path)
         return str(path)
 
@@ -348,7 +348,7 @@ def _stoppable(session: Session, bar: gr.Progress) -> Progress:
 
 
 def _pictures_among(files: Sequence[Path]) -> list[Path]:
-    return [path for path in files if path.suffix.lower() != PRESET_SUFFIX]
+    return [path for path in files if not is_tensor_file(path)]
 
 
 def _pictures_of(uploads: Sent) -> list[Sent]:

@@ -14,8 +14,8 @@ from universal_style.errors import InputError, OptionError
 from universal_style.images import FORMATS, Image, size_at
 from universal_style.styles import Style
 from universal_style.subjects import StyleSource
+from universal_style.tensor_files import is_tensor_file
 
-PRESET_SUFFIX = ".safetensors"
 MOST_STYLES = 4
 """Styles that one transfer may mix."""
 ABSOLUTE_PATH = re.compile(r"(?<![\w.:/])(?:/[^/\s,;]+)+")
@@ -127,7 +127,7 @@ def read_style(path: Path, limits: Limits) -> StyleSource:
     Raises:
         InputError: it is neither, too large or damaged.
     """
-    if path.suffix.lower() != PRESET_SUFFIX:
+    if not is_tensor_file(path):
         return read_picture(path, limits)
     try:
         return Style.load(path)

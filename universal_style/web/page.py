@@ -12,8 +12,9 @@ from universal_style.keep_colors import KEEP_COLORS
 from universal_style.methods import CLOSED_FORMS, METHODS
 from universal_style.regions import FEWEST_CLUSTERS, MOST_CLUSTERS
 from universal_style.smoothing import SMOOTHINGS
+from universal_style.tensor_files import SUFFIX
 from universal_style.web.actions import OFFERED, Actions
-from universal_style.web.limits import MOST_STYLES, PRESET_SUFFIX, Limits
+from universal_style.web.limits import MOST_STYLES, Limits
 from universal_style.web.paint import BRUSHES, CANVAS
 
 METHOD_LABELS = {
@@ -113,7 +114,7 @@ def _inputs(actions: Actions, limits: Limits, folder: Path) -> dict[str, Any]:
     )  # fmt: skip
     with gr.Accordion("Presets", open=False, elem_id="preset"):
         presets = gr.File(
-            file_count="multiple", file_types=[PRESET_SUFFIX], label="Preset files", height=120, elem_id="presets"
+            file_count="multiple", file_types=[SUFFIX], label="Preset files", height=120, elem_id="presets"
         )
         save = gr.Button("Keep this style as a preset", size="md", elem_id="save")
         preset = gr.DownloadButton("Download the preset", visible=False, size="md", elem_id="download-preset")
@@ -205,7 +206,7 @@ def _programs(actions: Actions) -> None:
     pictures = sorted(SUFFIXES)
     with gr.Column(visible=False):
         content = gr.File(file_types=pictures, label="Content")
-        styles = gr.File(file_count="multiple", file_types=[*pictures, PRESET_SUFFIX], label="Styles")
+        styles = gr.File(file_count="multiple", file_types=[*pictures, SUFFIX], label="Styles")
         gallery = gr.Dropdown(list(actions.shelf.styles), multiselect=True, value=[], label="Styles of the gallery")
         method = gr.Dropdown(list(METHODS), value="wct", label="Method")
         strength = gr.Number(1.0, label="Strength, 0 to 1")

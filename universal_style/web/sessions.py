@@ -50,11 +50,12 @@ class Session:
         if self.stop.is_set():
             raise StoppedError("stopped; nothing was kept")
 
-    def cleared(self) -> Path:
-        """Give the room without what was made before."""
-        shutil.rmtree(self.room, ignore_errors=True)
-        self.room.mkdir()
-        return self.room
+    def emptied(self, name: str) -> Path:
+        """Give a folder of the room, without what was made in it before."""
+        folder = self.room / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        return folder
 
 
 class Sessions:

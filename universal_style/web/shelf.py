@@ -11,10 +11,10 @@ from PIL import ImageDraw, ImageOps
 
 from universal_style.demo import CONTENTS, PICTURES
 from universal_style.errors import InputError
-from universal_style.folders import SUFFIXES
+from universal_style.folders import SUFFIXES, files_right_in
 from universal_style.images import opened
 from universal_style.names import looked_up
-from universal_style.web.limits import PRESET_SUFFIX
+from universal_style.tensor_files import SUFFIX, is_tensor_file
 
 SQUARE = 320
 """Sides of the small squares in pixels."""
@@ -38,11 +38,12 @@ class Shelf:
         Raises:
             InputError: a folder is missing or holds neither pictures nor presets.
         """
-        files = [path for path in sorted(PICTURES.iterdir()) if _offered(path) and path.name not in CONTENTS]
+        offered = SUFFIXES | {SUFFIX}
+        files = [path for path in files_right_in(PICTURES, offered) if path.name not in CONTENTS]
         for folder in folders:
             if not folder.is_dir():
                 raise InputError(f"{folder} is not a folder; give a folder of pictures or presets")
-            found = [path for path in sorted(folder.iterdir()) if _offered(path)]
+            found = files_right_in(folder, offered)
             if not found:
                 raise InputError(f"no style in {folder}; needed are pictures or presets (.safetensors)")
             files += found
@@ -50,7 +51,7 @@ class Shelf:
         for path in files:
             name = path.stem.replace("-", " ").replace("_", " ").strip().title()
             # A preset beside the picture of its name is the same style, seen before.
-            if name not in styles or path.suffix == PRESET_SUFFIX:
+            if name not in styles or is_tensor_file(path):
                 styles[name] = path
         return cls(styles)
 
@@ -77,14 +78,10 @@ class Shelf:
         return squares
 
 
-def _offered(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES or path.suffix == PRESET_SUFFIX
-
-
 def _square(name: str, path: Path) -> Pillow.Image:
     """Show a picture, the one beside a preset, or the preset's name."""
     beside = [path.with_suffix(suffix) for suffix in sorted(SUFFIXES)]
-    pictures = [path] if path.suffix.lower() in SUFFIXES else [other for other in beside if other.is_file()]
+    pictures = [other for other in beside if other.is_file()] if is_tensor_file(path) else [path]
     if pictures:
         with opened(pictures[0]) as picture:
             return ImageOps.fit(ImageOps.exif_transpose(picture).convert("RGB"), (SQUARE, SQUARE))

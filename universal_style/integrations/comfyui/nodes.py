@@ -15,7 +15,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from universal_style.devices import DEVICES, DTYPES
-from universal_style.errors import OptionError
 from universal_style.images import Image
 from universal_style.integrations.comfyui.batches import batch_of, inside, pictures, regions
 from universal_style.integrations.comfyui.blend import Blend
@@ -28,6 +27,7 @@ from universal_style.smoothing import SMOOTHINGS
 from universal_style.styles import Style
 from universal_style.stylizer import Stylizer
 from universal_style.subjects import StyleSource
+from universal_style.tensor_files import check_tensor_file
 
 CATEGORY = "universal style"
 NETWORK = "STYLE_NETWORK"
@@ -184,8 +184,7 @@ class SaveStyle:
 
     @plain
     def save(self, style: Blend, path: str) -> tuple[()]:
-        if Path(path).suffix != ".safetensors":
-            raise OptionError(f"preset {path} needs the suffix .safetensors")
+        check_tensor_file(Path(path), "preset")
         style.only.save(path)
         return ()
 
