@@ -115,6 +115,29 @@ def test_info_lists_what_there_is(run):
     assert "encoder-vgg19-normalised" in output.out
 
 
+@pytest.mark.parametrize(
+    ("command", "path"),
+    [
+        ("transfer cat.png ducks.jpg -o ducks.jpg", "ducks.jpg is read, too"),
+        ("transfer cat.png ducks.jpg -o cat.png", "cat.png is read, too"),
+        ("transfer cat.png ducks.jpg -o a.png --json ducks.jpg", "ducks.jpg is read, too"),
+        ("transfer cat.png ducks.jpg -o a.png --json works/../a.png", "a.png is written twice"),
+        ("transfer cat.png ducks.jpg -o a.png -m gatys --preview cat.png", "cat.png is read, too"),
+        ("transfer cat.png ducks.jpg -o a.png --content-mask cat.png --json ./cat.png", "cat.png is read, too"),
+        ("texture ducks.jpg -o ducks.jpg", "ducks.jpg is read, too"),
+        ("grid cat.png ducks.jpg cat.png -o ducks.jpg", "ducks.jpg is read, too"),
+        ("batch works ducks.jpg -o out --json ducks.jpg", "ducks.jpg is read, too"),
+    ],
+)
+def test_no_picture_is_written_over(run, pictures, command, path):
+    (pictures / "works").mkdir()
+    shutil.copy("cat.png", "works")
+    before = {file: file.read_bytes() for file in pictures.iterdir() if file.is_file()}
+    code, output = run(*command.split())
+    assert (code, path in " ".join(output.err.split())) == (2, True)
+    assert {file: file.read_bytes() for file in pictures.iterdir() if file.is_file()} == before
+
+
 def test_demo_writes_a_contact_sheet(run, tmp_path, monkeypatch):
     monkeypatch.setattr("universal_style.demo.LONG_SIDE", 64)
     code, output = run("demo")

@@ -140,7 +140,7 @@ def test_what_cannot_be_shared_is_refused(monkeypatch, capfd, asked, said):
 
 def test_a_missing_ray_is_told_in_one_line(monkeypatch, capfd):
     monkeypatch.setitem(sys.modules, "ray", None)
-    assert run(monkeypatch, "transfer", "no.png", "no.png", "-o", "out.png", "--workers", "2") == 2
+    assert run(monkeypatch, "transfer", "no.png", "no.png", "-o", "out.png", "--workers", "2") == 1
     assert "pip install 'universal-style[distributed]'" in " ".join(capfd.readouterr().err.split())
 
 

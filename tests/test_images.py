@@ -206,6 +206,13 @@ def test_sixteen_bits_stay_sixteen_bits(tmp_path, rng, suffix, channels):
         assert (again.alpha is None) == (channels % 2 == 1)
 
 
+def test_a_deep_tiff_says_nothing_of_itself(tmp_path, rng):
+    deep = Image.of(rng.integers(0, 65536, (6, 9, 3), dtype=np.uint16))
+    deep.write(tmp_path / "deep.tif")
+    with tifffile.TiffFile(tmp_path / "deep.tif") as file:
+        assert {"ImageDescription", "Software"}.isdisjoint(tag.name for tag in file.pages[0].tags)
+
+
 @pytest.mark.parametrize("profile", [None, b"of grey"])
 def test_a_deep_tiff_of_grey_may_begin_at_white(tmp_path, rng, profile):
     array = rng.integers(0, 65536, (6, 9), dtype=np.uint16)

@@ -115,6 +115,17 @@ def test_an_option_goes_through_the_report(folder, command_line, case):
     assert not differences(told, report)
 
 
+def test_a_picture_that_has_changed_is_told(command_line, folder, rng):
+    Pillow.fromarray(rng.integers(0, 256, (24, 32, 3), dtype=np.uint8)).save(folder / "changing.png")
+    transfer = ("transfer", "changing.png", "changing.png", "-o", "changed.png", "--levels", "1", "--json", "said.json")
+    assert command_line(*transfer, "-q")[0] == 0
+    assert "another file" not in command_line("repeat", "said.json", "-o", "same.png")[1].err
+    Pillow.fromarray(rng.integers(0, 256, (24, 32, 3), dtype=np.uint8)).save(folder / "changing.png")
+    assert "changing.png is another file than it was" in command_line("repeat", "said.json", "-o", "other.png")[1].err
+    code, said = command_line("repeat", "said.json", "-o", "changing.png")
+    assert (code, "changing.png is read, too" in said.err) == (2, True)
+
+
 @pytest.mark.parametrize("weights", [(3, 5, 1.7), (0.1, 0.2, 0.7), (1, 1, 1), (1e-9, 3, 7)])
 def test_weights_of_styles_sum_to_one_and_stay(stylizer, cat, ducks, weights):
     small = cat.resize((32, 32))

@@ -222,6 +222,14 @@ def test_colours_come_back_through_every_coding(tmp_path, colours):
         assert (context.colorspace, context.color_range) == colours
 
 
+def test_odd_sizes_come_of_even_ones(stylizer, style, tmp_path):
+    clip = make_film(tmp_path / "even.mkv", [waves(n, 48, 64) for n in range(2)], sound=False)
+    run(stylizer, clip, style, tmp_path / "odd.mp4", size=35)
+    with av.open(str(tmp_path / "odd.mp4")) as film:
+        assert film.streams.video[0].pix_fmt == "yuv444p"
+    assert decoded(tmp_path / "odd.mp4")[0][1].shape == (26, 35, 3)
+
+
 def test_odd_sizes_stay(stylizer, style, tmp_path):
     clip = make_film(tmp_path / "odd.mkv", [waves(n, 47, 63) for n in range(3)], pixels="yuv444p", sound=False)
     report = run(stylizer, clip, style, tmp_path / "odd.mp4")

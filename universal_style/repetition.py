@@ -84,6 +84,12 @@ def _hold(path: Path, told: Any, shape: Shape) -> None:
             raise InputError(f"{path} is no report of a transfer, its {key} is {told[key]!r:.40}; write one anew")
 
 
+def files_of(told: Mapping[str, Any]) -> list[str]:
+    """List the files that went into the picture of a report."""
+    given = (told["content"], *told["styles"], told["content_mask"], *told["style_masks"])
+    return [path for path in given if path is not None]
+
+
 def repeated(told: Mapping[str, Any], progress: Progress = silent) -> tuple[Image, Report]:
     """Make the picture of a report again; paths mean what they meant where it was made.
 
@@ -102,14 +108,14 @@ def repeated(told: Mapping[str, Any], progress: Progress = silent) -> tuple[Imag
 
 
 def differences(told: Mapping[str, Any], report: Report) -> list[str]:
-    """Say in a line each which versions and checkpoints are other than those that a report tells of."""
+    """Say in a line each which versions, checkpoints and pictures are other than those that a report tells of."""
     lines = [
         f"{name} is {here}, was {told['versions'].get(name, 'not there')}"
         for name, here in report.versions.items()
         if told["versions"].get(name) != here
     ]
-    return lines + [
-        f"{name} is another file than it was"
-        for name, digest in report.checkpoints.items()
-        if told["checkpoints"].get(name) != digest
-    ]
+    was, now = dict(told["checkpoints"]), dict(report.checkpoints)
+    if isinstance(files := told.get("files"), dict):  # reports had none once
+        was |= files
+        now |= report.digests()
+    return lines + [f"{name} is another file than it was" for name, digest in now.items() if was.get(name) != digest]

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
+
+from universal_style.networks.checkpoints import sha256
 
 Progress = Callable[[str, int, int], None]
 """Called with (what begins now, steps done, steps in all)."""
@@ -54,6 +57,15 @@ class Report:
     notes: Sequence[str]
     versions: Mapping[str, str]
     trace: Sequence[Mapping[str, float]] = ()
+
+    def digests(self) -> dict[str, str]:
+        """Give the SHA-256 of the files that went in, by path, as they are now."""
+        given = (self.content, *self.styles, self.content_mask, *self.style_masks)
+        return {path: sha256(Path(path)) for path in given if path is not None and Path(path).is_file()}
+
+    def written(self) -> dict[str, Any]:
+        """Give what JSON holds: all of it, and the files' digests."""
+        return asdict(self) | {"files": self.digests()}
 
 
 @dataclass

@@ -61,7 +61,7 @@ def batch(
     """Give many pictures many styles; what is finished is skipped, so a batch that was stopped goes on."""
     from universal_style.batch import PAIRINGS, Ledger, Summary, contents_in, looks_in, outcomes, planned
     from universal_style.batch.jobs import held_look
-    from universal_style.images import check_writable, make_folder
+    from universal_style.images import check_spared, check_writable, make_folder
     from universal_style.methods import method_named
     from universal_style.request import Request
 
@@ -77,6 +77,7 @@ def batch(
     found = contents_in(contents, output)
     looks = [held_look(styling.method)] if method.holds_style else looks_in(given, output)
     jobs = planned(contents, found, looks, output, PAIRINGS[pairs.value], f".{file_format}" if file_format else "")
+    check_spared([summary], [*found, *(source for look in looks for source in look.sources)])
     make_folder(output)
     if summary is not None:
         check_writable(summary)

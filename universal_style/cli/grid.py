@@ -26,12 +26,13 @@ def grid(
 ) -> None:
     """Restyle one picture by every mix of two or four styles, on one sheet."""
     from universal_style.grids import corner_weights, interpolation_grid
-    from universal_style.images import check_writable, output_format
+    from universal_style.images import check_spared, check_writable, output_format
     from universal_style.stylizer import Stylizer
 
     corner_weights(len(styles), steps)
     output_format(output)
     check_writable(output)
+    check_spared([output], [content, *styles])
     with progress(running.quiet) as show:
         stylizer = Stylizer(method, **running.backend)
         image = interpolation_grid(stylizer, content, styles, steps=steps, progress=show, size=size)

@@ -18,12 +18,13 @@ def repeat(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:
     """Make the picture of a report again, from the same files."""
-    from universal_style.images import check_writable, output_format
-    from universal_style.repetition import differences, read_report, repeated
+    from universal_style.images import check_spared, check_writable, output_format
+    from universal_style.repetition import differences, files_of, read_report, repeated
 
     output_format(output)
     check_writable(output)
     told = read_report(report)
+    check_spared([output], [report, *map(Path, files_of(told))])
     with progress(quiet) as show:
         image, facts = repeated(told, show)
         image.write(output)

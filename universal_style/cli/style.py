@@ -26,13 +26,14 @@ def style_save(
 ) -> None:
     """Keep a style in a preset file, which stands wherever a style picture does."""
     from universal_style.folders import pictures_in
-    from universal_style.images import check_writable
+    from universal_style.images import check_spared, check_writable
     from universal_style.styles import Style
     from universal_style.stylizer import Stylizer
     from universal_style.tensor_files import check_tensor_file
 
     check_tensor_file(output, "preset")
     check_writable(output)
+    check_spared([output], pictures)
     with progress(running.quiet) as show:
         stylizer = Stylizer(**running.backend)
         found = [file for given in pictures for file in (pictures_in(given) if given.is_dir() else [given])]

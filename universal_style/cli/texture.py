@@ -27,13 +27,14 @@ def texture(
     running: Running,
 ) -> None:
     """Synthesise a texture from a style, of any size."""
-    from universal_style.images import check_fits, check_writable
+    from universal_style.images import check_fits, check_spared, check_writable
     from universal_style.stylizer import Stylizer
     from universal_style.texture import synthesise
 
     height, width = pair_of_sides(size)
     check_fits(output, max(height, width))
     check_writable(output)
+    check_spared([output], [style])
     with progress(running.quiet) as show:
         image = synthesise(
             Stylizer(**running.backend),

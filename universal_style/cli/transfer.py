@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -49,7 +48,15 @@ def transfer(
     ] = None,
 ) -> None:
     """Give a picture the style of others."""
-    from universal_style.images import Image, check_fits, check_writable, long_side_of, make_folder, output_format
+    from universal_style.images import (
+        Image,
+        check_fits,
+        check_spared,
+        check_writable,
+        long_side_of,
+        make_folder,
+        output_format,
+    )
     from universal_style.methods import BLIND, Witness, method_named
     from universal_style.request import Request
 
@@ -65,6 +72,7 @@ def transfer(
     for path in (output, report, lut):
         if path is not None:
             check_writable(path)
+    check_spared((output, report, lut, preview), (content, *sources, content_mask, *(style_mask or ())))
     check_fits(output, styling.size or long_side_of(content))
     witness: Witness = BLIND if running.quiet else announcer()
     if explain is not None:
@@ -93,7 +101,7 @@ def transfer(
             fitted.write(lut, f"{content.stem} by {facts.method}")
             said["lut"] = {"file": str(lut), "mean_error": fitted.mean_error, "high_error": fitted.high_error}
     if report is not None:
-        write_text(report, json.dumps(asdict(facts) | said, indent=2))
+        write_text(report, json.dumps(facts.written() | said, indent=2))
     if running.quiet:
         return
     for line in facts.notes:

@@ -44,7 +44,7 @@ def video(
     running: Running,
 ) -> None:
     """Give a film the style of pictures; a run that was interrupted goes on where it was."""
-    from universal_style.images import check_writable
+    from universal_style.images import check_spared, check_writable
 
     with extra("video"):
         from universal_style.video.run import restyle
@@ -52,6 +52,7 @@ def video(
         from universal_style.video.targets import target_named
 
     target = target_named(output, codec, quality)
+    check_spared([output, report], [clip, *(styles or [])])
     if report is not None:
         check_writable(report)
     given = clip_named(clip, rate)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
 
@@ -77,7 +78,8 @@ def _write_deep(planes: Planes, stream: IO[bytes], form: str) -> None:
         array = np.concatenate([array, integers(planes.alpha, 16)[:, :, None]], axis=-1)
     if form == "TIFF":
         extra = ["unassalpha"] if with_alpha else []
-        tifffile.imwrite(stream, array, photometric="rgb", extrasamples=extra, compression="zlib")
+        described: dict[str, Any] = {"metadata": None, "software": False}  # or it would describe itself as the picture
+        tifffile.imwrite(stream, array, photometric="rgb", extrasamples=extra, compression="zlib", **described)
         return
     writer = png.Writer(planes.width, planes.height, greyscale=False, alpha=with_alpha, bitdepth=16)
     writer.write(stream, array.reshape(planes.height, -1))
@@ -131,6 +133,22 @@ def check_writable(path: Path) -> None:
         raise OutputError(f"output folder {folder} does not exist; create it or choose another")
     if not os.access(folder, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
         raise OutputError(f"output {path} is not writable; choose another place or change its permissions")
+
+
+def check_spared(outputs: Iterable[Path | None], inputs: Iterable[Path | None]) -> None:
+    """Make sure that nothing is written over what is read, and nothing twice; None is no file.
+
+    Raises:
+        OptionError: something would be.
+    """
+    taken = {path.resolve(): "is read, too" for path in inputs if path is not None}
+    for path in outputs:
+        if path is None:
+            continue
+        home = path.resolve()
+        if home in taken:
+            raise OptionError(f"output {path} {taken[home]}; choose another place")
+        taken[home] = "is written twice"
 
 
 def make_folder(path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -169,6 +169,12 @@ def codec_named(name: str) -> Codec:
     return CODECS[name]
 
 
+def _best(known: Sequence[str], wanted: str) -> str:
+    best, _ = find_best_pix_fmt_of_list(known, wanted)
+    assert best is not None  # of some, one is the best
+    return best.name
+
+
 def _pixel_format(codec: Codec, size: tuple[int, int], coding: Coding) -> str:
     """Choose among the codec's formats of luma and chroma the one nearest to the clip's."""
     known = [form.name for form in FFmpegCodec(codec.encoder, "w").video_formats or ()]
@@ -178,4 +184,4 @@ def _pixel_format(codec: Codec, size: tuple[int, int], coding: Coding) -> str:
             f"{size[1]}×{size[0]} is odd, and codec {codec.name} takes even sizes only; use h264, or another --size"
         )
     wanted = coding.pixel_format if coding.pixel_format.startswith("yuv") else "yuv420p"
-    return wanted if wanted in fitting else str(find_best_pix_fmt_of_list(fitting, wanted)[0])
+    return wanted if wanted in fitting else _best(fitting, wanted)
