@@ -20,7 +20,8 @@ from universal_style.repetition import differences, read_report, repeated
 from universal_style.stylizer import Stylizer
 
 CASES = {
-    "closed form": "cat.png ducks.png --alpha 0.9,0.3 --levels 3,1 --transform cholesky --size 60 --style-size 70",
+    "closed form": "cat.png ducks.png --alpha 0.9,0.3 --levels 3,1 --transform cholesky --covariance-floor 0.3 "
+    "--size 60 --style-size 70",
     "one alpha, precision": "cat.png ducks.png --method photo-wct --alpha 0.7 --levels 1 --dtype bfloat16 --device cpu",
     "sites": "cat.png ducks.png -m wct2 --levels 3,2 --sites skip,decoder --smooth guided",
     "weights": "cat.png ducks.png cat.png other.png --style-weights 3,5,1.7 --mix statistics --levels 1",

@@ -10,6 +10,7 @@ from universal_style.transforms import (
     AffineMap,
     Cholesky,
     EighRoots,
+    Floored,
     NewtonSchulzRoots,
     OptimalTransport,
     SvdRoots,
@@ -141,16 +142,16 @@ def test_degenerate_moments_give_a_finite_map_onto_the_mean(transform, of_conten
     torch.testing.assert_close(result.mean(dim=1), style.mean, rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("kind", [WhitenColor, OptimalTransport])
-def test_a_covariance_floor_damps_weak_directions(kind, style):
+@pytest.mark.parametrize("transform", TRANSFORMS.values())
+def test_a_covariance_floor_damps_weak_directions(transform, style):
     weak = columns(6) * torch.logspace(0, -3, CHANNELS, dtype=torch.float64)[:, None]
     gains = [
-        torch.linalg.matrix_norm(kind(covariance_floor=floor)(Moments.of(weak), style).matrix, 2)
+        torch.linalg.matrix_norm(Floored(transform, floor)(Moments.of(weak), style).matrix, 2)
         for floor in (0.0, 0.01, 1.0)
     ]
     assert gains[0] > gains[1] > gains[2]
     moments = Moments.of(columns(1))
-    identity = kind(covariance_floor=1.0)(moments, moments).matrix
+    identity = Floored(transform, 1.0)(moments, moments).matrix
     torch.testing.assert_close(identity, torch.eye(CHANNELS, dtype=torch.float64), rtol=0, atol=1e-8)
 
 

@@ -143,6 +143,7 @@ OPTION_KINDS: dict[str, Callable[[str], Any]] = {
     "levels": _levels,
     "sites": _names,
     "transform": str,
+    "covariance_floor": float,
     "mix": str,
     "tile": str,
     "memory": str,

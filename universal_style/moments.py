@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import pairwise
 
@@ -141,6 +141,14 @@ class Moments:
         Regions count in shares of cells, so N may be a little more than 1: under 2 the scatter stands as it is.
         """
         return self.scatter / (self.count - 1).clamp(min=1)
+
+    def with_floor(self, floor: float) -> Moments:
+        """Add a multiple of the identity to the covariance."""
+        if not floor:
+            return self
+        freedom = (self.count - 1).clamp(min=1)
+        eye = torch.eye(self.channels, dtype=self.scatter.dtype, device=self.scatter.device)
+        return replace(self, scatter=self.scatter + floor * freedom * eye)
 
     @property
     def second(self) -> Float[Tensor, "c c"]:

@@ -186,11 +186,6 @@ class Transform(Protocol):
         ...
 
 
-def _floored(moments: Moments, floor: float) -> Tensor:
-    covariance = moments.covariance
-    return covariance + floor * torch.eye(len(covariance), dtype=covariance.dtype, device=covariance.device)
-
-
 def _negligible(content: Moments) -> Float[Tensor, ""]:
     return NEGLIGIBLE_SHARE * content.mean.square().sum().clamp(min=content.channels)
 
@@ -207,16 +202,13 @@ class WhitenColor:
 
     Attributes:
         roots: how square roots are taken.
-        covariance_floor: multiple of the identity added to both covariances before their roots; the public code of
-            PhotoWCT and WCT² has 1, the papers 0. It damps the directions in which the content hardly varies.
     """
 
     roots: MatrixRoots = EighRoots()
-    covariance_floor: float = 0.0
 
     def __call__(self, content: Moments, style: Moments) -> AffineMap:
-        _, whiten = self.roots(_floored(content, self.covariance_floor), _negligible(content))
-        colour, _ = self.roots(_floored(style, self.covariance_floor))
+        _, whiten = self.roots(content.covariance, _negligible(content))
+        colour, _ = self.roots(style.covariance)
         return _about_means(colour @ whiten, content, style)
 
 
@@ -228,15 +220,13 @@ class OptimalTransport:
 
     Attributes:
         roots: how square roots are taken.
-        covariance_floor: as in `WhitenColor`.
     """
 
     roots: MatrixRoots = EighRoots()
-    covariance_floor: float = 0.0
 
     def __call__(self, content: Moments, style: Moments) -> AffineMap:
-        root, inverse = self.roots(_floored(content, self.covariance_floor), _negligible(content))
-        inner = root @ _floored(style, self.covariance_floor) @ root
+        root, inverse = self.roots(content.covariance, _negligible(content))
+        inner = root @ style.covariance @ root
         middle, _ = self.roots((inner + inner.T) / 2)
         return _about_means(inverse @ middle @ inverse, content, style)
 
@@ -283,6 +273,26 @@ class AdaIN:
         # what a style lacks in variance may be rounded to less than nothing
         scale = torch.where(kept, (of_style.clamp(min=0) / torch.where(kept, of_content, 1)).sqrt(), 0)
         return _about_means(torch.diag(scale), content, style)
+
+
+@dataclass(frozen=True)
+class Floored:
+    """Another transform, of moments to whose covariances a multiple of the identity is added.
+
+    It damps the directions in which the content hardly varies, which would be amplified to noise in what is calm.
+
+    Source: the public code of PhotoWCT and WCT², which adds 1; their papers add nothing.
+
+    Attributes:
+        transform: of the moments with the floor.
+        covariance_floor: at least 0, in squared units of features; those of the normalised encoder are 1 on average.
+    """
+
+    transform: Transform
+    covariance_floor: float
+
+    def __call__(self, content: Moments, style: Moments) -> AffineMap:
+        return self.transform(content.with_floor(self.covariance_floor), style.with_floor(self.covariance_floor))
 
 
 TRANSFORMS: dict[str, Transform] = {

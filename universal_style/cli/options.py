@@ -101,6 +101,10 @@ class Styling:
     transform: Annotated[
         TransformName | None, typer.Option(help="How features are carried over.", show_default="ot")
     ] = None
+    covariance_floor: Annotated[
+        float | None,
+        typer.Option(help="Added to variances: more keeps calm areas calm.", show_default="the method's"),
+    ] = None
     style_weights: Annotated[str | None, typer.Option(help="One weight per style, such as 0.7,0.3.")] = None
     mix: Annotated[
         MixName | None, typer.Option(help="Mix several styles' maps, or their statistics.", show_default="maps")
@@ -157,6 +161,7 @@ class Styling:
             "levels": None if self.levels is None else numbers("levels", self.levels, int),
             "sites": None if self.sites is None else self.sites.split(","),
             "transform": self.transform.value if self.transform else None,
+            "covariance_floor": self.covariance_floor,
             "style_weights": (
                 None if self.style_weights is None else numbers("style-weights", self.style_weights, float)
             ),

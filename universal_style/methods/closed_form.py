@@ -18,9 +18,9 @@ from universal_style.methods.walks import Walks
 from universal_style.mixing import mixing_named
 from universal_style.networks.checkpoints import decoder_name
 from universal_style.networks.pooling import HaarCat5Pooling, HaarSumPooling, IndexPooling, NearestPooling, Pooling
-from universal_style.ranges import real_numbers
+from universal_style.ranges import at_least, real_numbers
 from universal_style.tensor_files import SUFFIX
-from universal_style.transforms import OptimalTransport, Transform, transform_named
+from universal_style.transforms import Floored, OptimalTransport, transform_named
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class ClosedForm:
         places: where it can edit features, of `PLACES`.
         usual_places: where it does unless others are asked for.
         arrangement: of levels into stages.
-        transform: of the features at every site.
+        transform: of the features at every site, with the floor under covariances.
         smoothing: name of the result's, in `SMOOTHINGS`.
     """
 
@@ -46,7 +46,7 @@ class ClosedForm:
     places: tuple[str, ...]
     usual_places: tuple[str, ...]
     arrangement: Arrangement
-    transform: Transform
+    transform: Floored
     smoothing: str
     precisions: ClassVar[Sequence[str]] = ("auto", *DTYPES)
     holds_style: ClassVar[bool] = False
@@ -58,6 +58,7 @@ class ClosedForm:
         levels: Sequence[int] | None = None,
         sites: Sequence[str] | None = None,
         transform: str | None = None,
+        covariance_floor: float | None = None,
         mix: str = "maps",
         tile: str | int = "auto",
         memory: str | int | None = None,
@@ -72,6 +73,8 @@ class ClosedForm:
             levels: those to edit, in order; the method's own when left out.
             sites: where on the walk to edit, of encoder, skip and decoder; the method's own when left out.
             transform: its name; the method's own when left out.
+            covariance_floor: multiple of the identity that is added to covariances, at least 0; the method's own when
+                left out.
             mix: of several styles: their maps, or their statistics.
             tile: auto, off, or the side in pixels of the windows that a picture is carried in.
             memory: what the process may take, such as 4GiB, to choose windows by; free memory when left out.
@@ -83,6 +86,8 @@ class ClosedForm:
         Raises:
             OptionError: an option is out of range or contradicts another.
         """
+        floor = self.transform.covariance_floor if covariance_floor is None else covariance_floor
+        at_least(0, covariance_floor=floor)
         chosen = self.usual_levels if levels is None else _levels(levels, self)
         places = self.usual_places if sites is None else _places(sites, self)
         stages = self.arrangement(chosen, places, self.pooling)
@@ -97,7 +102,7 @@ class ClosedForm:
             places=places,
             stages=stages,
             alphas=_alphas(alpha, chosen),
-            transform=self.transform if transform is None else transform_named(transform),
+            transform=Floored(self.transform.transform if transform is None else transform_named(transform), floor),
             mixing=mixing_named(mix),
             driver=Tiled(bound_of(tile, memory), _observing(observe_size), _crew(workers, address, tile)),
         )
@@ -117,7 +122,7 @@ def _wct2(name: str, pooling: Pooling) -> ClosedForm:
         places=PLACES,
         usual_places=("encoder", "skip"),
         arrangement=Progressive(4),
-        transform=OptimalTransport(),
+        transform=Floored(OptimalTransport(), 1.0),
         smoothing="guided",
     )
 
@@ -133,7 +138,7 @@ CLOSED_FORMS: dict[str, ClosedForm] = {
             places=("encoder",),
             usual_places=("encoder",),
             arrangement=cascade,
-            transform=OptimalTransport(),
+            transform=Floored(OptimalTransport(), 0.0),
             smoothing="none",
         ),
         ClosedForm(
@@ -144,7 +149,7 @@ CLOSED_FORMS: dict[str, ClosedForm] = {
             places=("encoder",),
             usual_places=("encoder",),
             arrangement=cascade,
-            transform=OptimalTransport(),
+            transform=Floored(OptimalTransport(), 1.0),
             smoothing="closed-form",
         ),
         _wct2("wct2", HaarCat5Pooling()),

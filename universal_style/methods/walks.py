@@ -23,7 +23,7 @@ from universal_style.networks.vgg import LEVELS, stride_at
 from universal_style.regions import LabelMap
 from universal_style.report import Steps
 from universal_style.subjects import Loaded, aims_of
-from universal_style.transforms import TRANSFORMS, Transform
+from universal_style.transforms import TRANSFORMS, Floored
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Walks:
         places: where on the walk features are edited, of `PLACES`.
         stages: in the order in which they run.
         alphas: strength by level, 0 to 1.
-        transform: of the features.
+        transform: of the features, covariances with their floor.
         mixing: of several styles.
         driver: that takes the walks.
     """
@@ -46,7 +46,7 @@ class Walks:
     places: tuple[str, ...]
     stages: tuple[StagePlan, ...]
     alphas: Mapping[int, float]
-    transform: Transform
+    transform: Floored
     mixing: Mixing
     driver: Tiled
 
@@ -55,7 +55,8 @@ class Walks:
             "levels": list(self.levels),
             "alpha": [self.alphas[level] for level in self.levels],
             "sites": list(self.places),
-            "transform": name_in(TRANSFORMS, self.transform),
+            "transform": name_in(TRANSFORMS, self.transform.transform),
+            "covariance_floor": self.transform.covariance_floor,
             "mix": name_in(MIXINGS, self.mixing),
         } | self.driver.as_options()
 
