@@ -105,6 +105,44 @@ def test_alpha_mask_of_the_content_is_kept(stylizer, cat, ducks):
     assert np.array_equal(np.asarray(result)[:, :, 3], np.asarray(content)[:, :, 3])
 
 
+def cut_out(picture, ground):
+    """Leave an ellipse of a picture, all else transparent over a colour that nobody sees."""
+    rows, columns = np.mgrid[-1 : 1 : picture.height * 1j, -1 : 1 : picture.width * 1j]
+    shown = rows**2 + columns**2 < 0.6
+    array = np.where(shown[:, :, None], np.asarray(picture.convert("RGB")), np.uint8(ground)).astype(np.uint8)
+    return Pillow.fromarray(np.dstack([array, shown.astype(np.uint8) * 255]), "RGBA"), shown
+
+
+@pytest.mark.parametrize("options", [{}, {"method": "gatys", "iterations": 2}, {"tile": 80}], ids=str)
+def test_what_nobody_sees_of_a_picture_changes_nothing(stylizer, cat, ducks, options):
+    method = options.get("method", "wct")
+    given = {name: value for name, value in options.items() if name != "method"}
+    carrier = stylizer if method == "wct" else universal_style.Stylizer(method, device="cpu")
+    pictures = []
+    for ground in ((255, 0, 0), (0, 0, 0)):
+        content, shown = cut_out(cat, ground)
+        style, _ = cut_out(ducks, ground)
+        result = np.asarray(carrier.transfer(content, style, **given))
+        assert np.array_equal(result[:, :, 3] > 0, shown)
+        pictures.append(result[shown][:, :3].astype(int))
+    assert np.abs(pictures[0] - pictures[1]).max() <= 1
+
+
+def test_a_cut_out_style_is_what_is_left_of_it(stylizer, ducks):
+    """The moments are near those of the ellipse, far from those of a picture that is mostly one colour."""
+    style, shown = cut_out(ducks, (255, 0, 0))
+    whole, seen = (stylizer.observe(picture).moments["max/relu1_1"] for picture in (ducks, style))
+    assert seen.count == pytest.approx(shown.sum(), rel=0.01)
+    assert (seen.mean - whole.mean).norm() < 0.25 * whole.mean.norm()
+
+
+def test_a_picture_that_shows_nothing_is_carried_all_the_same(stylizer, cat, ducks):
+    clear = cat.convert("RGBA")
+    clear.putalpha(0)
+    result = np.asarray(stylizer.transfer(clear, ducks, levels=[1]))
+    assert not result[:, :, 3].any()
+
+
 def test_size_is_the_long_side_of_the_result(stylizer, cat, ducks):
     assert stylizer.transfer(cat, ducks, levels=[1], size=50).size == (50, 38)
 

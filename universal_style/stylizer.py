@@ -183,6 +183,11 @@ class Stylizer:
         carried = request.keep_colors.carried(picture)
         steps.begin("find regions")
         regions, regions_of_styles = self._regions(request, carried, content_mask, subjects, style_masks)
+        regions = regions.under(picture.alpha)
+        regions_of_styles = [
+            labels if subject.picture is None else labels.under(subject.picture.alpha)
+            for subject, labels in zip(subjects, regions_of_styles, strict=True)
+        ]
         matched = self._matched(request, regions, regions_of_styles)
         pixels = carried.tensor(self.backend.device)
         coloured = pixels if carried is picture else picture.tensor(self.backend.device)

@@ -56,12 +56,12 @@ def tallies(features: Float[Tensor, "1 c g v"], site: Site, regions: LabelMap, w
     """Take the columns of each label that lie over the picture itself and count in a window."""
     inside = window.inside(features, regions.height, regions.width, site.stride)[0]
     height, width = inside.shape[1:]
-    if regions.count == 1:
+    if regions.count == 1 and regions.hidden is None:
         return [Tally(_moments(inside, None), float(height * width))]
     rows, columns = window.place(regions.height, regions.width, site.stride)
     seen = [Tally(Moments.empty(len(inside), exact_device(inside.device)), 0.0)] * regions.count
     for top, stop in _bands(height, width * regions.count, SHARES):
-        shares = regions.coverage(site.stride, stop - top, width, rows.start + top, columns.start)
+        shares = regions.weights(site.stride, stop - top, width, rows.start + top, columns.start)
         areas = shares.sum(dim=(1, 2), dtype=torch.float64).tolist()
         weights = shares.square().to(features.device)
         more = (Tally(_moments(inside[:, top:stop], weight), area) for weight, area in zip(weights, areas, strict=True))

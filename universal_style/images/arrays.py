@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
+import scipy
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
@@ -87,3 +88,20 @@ def resized(plane: Float[np.ndarray, "h w"], size: tuple[int, int]) -> Float[np.
     scaled = picture.resize((size[1], size[0]), Pillow.Resampling.LANCZOS)
     values: NDArray[np.float32] = np.clip(np.asarray(scaled, dtype=np.float32), 0, 1)
     return values
+
+
+def below_transparency(
+    pixels: Float[np.ndarray, "h w 3"], alpha: Float[np.ndarray, "h w"] | None
+) -> Float[np.ndarray, "h w 3"]:
+    """Give pixels that are wholly transparent the colour of the nearest that is not.
+
+    What programs left there is no part of the picture, but networks would see it at the edges of what is.
+    """
+    if alpha is None or alpha.all() or not alpha.any():
+        return pixels
+    rows, columns = scipy.ndimage.distance_transform_edt(alpha == 0, return_distances=False, return_indices=True)
+    seen = room(*alpha.shape)
+    for band in bands(*alpha.shape):
+        seen[band] = pixels[rows[band], columns[band]]
+        rest(torch.from_numpy(seen))
+    return seen

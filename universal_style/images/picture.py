@@ -13,7 +13,7 @@ from torch import Tensor
 
 from universal_style.canvas import bands, rest
 from universal_style.errors import OutputError
-from universal_style.images.arrays import resized, room, size_at
+from universal_style.images.arrays import below_transparency, resized, room, size_at
 from universal_style.images.planes import Planes
 from universal_style.images.reading import Source, read
 from universal_style.images.writing import to_pillow, write
@@ -54,8 +54,9 @@ class Image(Planes):
         return replace(self, pixels=pixels, alpha=alpha)
 
     def tensor(self, device: torch.device | str = "cpu") -> Float[Tensor, "1 3 h w"]:
-        """Give the pixels as the networks take them, channels last."""
-        planes = torch.from_numpy(self.pixels).permute(2, 0, 1)[None]  # (h, w, 3) -> (1, 3, h, w)
+        """Give the pixels as the networks take them, channels last; those that are transparent look like others."""
+        seen = below_transparency(self.pixels, self.alpha)
+        planes = torch.from_numpy(seen).permute(2, 0, 1)[None]  # (h, w, 3) -> (1, 3, h, w)
         return planes.to(device).contiguous(memory_format=torch.channels_last)
 
     def with_pixels(self, planes: Float[Tensor, "1 3 h w"]) -> Image:

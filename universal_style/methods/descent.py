@@ -139,7 +139,7 @@ class Descent:
         """Aim each region of a layer at the Gram matrix that it should have."""
         rows, columns = -(-regions.height // site.stride), -(-regions.width // site.stride)
         beyond = (0, features.shape[3] - columns, 0, features.shape[2] - rows)  # what the picture was grown by
-        shares = functional.pad(moment_weights(regions.coverage(site.stride, rows, columns)), beyond)
+        shares = functional.pad(moment_weights(regions.weights(site.stride, rows, columns)), beyond)
         shares = shares.to(features.device)
         seen, pixels = columns_of(features)[0], regions.pixels
         grams = []
@@ -149,7 +149,7 @@ class Descent:
             wanted = gram_wanted(own, site).to(seen.device, seen.dtype) + kept * present
             # A flat style's Gram is small beside the content's; distances relative to it alone would drown all.
             norm = torch.maximum(squared_norm(wanted), squared_norm(present))
-            grams.append(GramAim(region, pixels[label] / regions.labels.size, wanted, norm))
+            grams.append(GramAim(region, pixels[label] / sum(pixels), wanted, norm))
         return StyleTerm(self.style_layers[site.name], grams)
 
     def _layers(self, loaded: Loaded) -> Layers:

@@ -48,7 +48,7 @@ def assign(
     """
     pixels = content.pixels
     present = sorted((label for label in range(content.count) if pixels[label]), key=lambda label: -pixels[label])
-    sizes = [int(style.labels.size) for style in styles]
+    sizes = [sum(style.pixels) for style in styles]
     labels = [_label_of(colour, content, present) for colour in colours]
     taken = {label: [style for style, own in enumerate(labels) if own == label] for label in present}
     regions = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,9 @@ REACH = 3
 """Standard deviations after which the Gaussian is cut."""
 FINEST = 4
 """Cells of the grid that the feather is made on within its radius; finer ones would not show in the result."""
+HIDDEN = 1 / 512
+"""A pixel whose alpha is less is wholly transparent: half a step of 8 bits."""
+SHOWN_AND_HIDDEN: tuple[Colour, ...] = ((255, 255, 255), (0, 0, 0))
 BAND_PIXELS = 1 << 20
 """Pixels, or shares of cells, that are counted at a time."""
 
@@ -37,10 +40,12 @@ class LabelMap:
     Attributes:
         labels: one label per pixel, (h, w), below `count`.
         colours: each label's colour in the masks, 8-bit RGB; empty for a picture without a mask, which is one region.
+        hidden: 1 where a pixel is transparent and counts for no region, (h, w); None where there is no such pixel.
     """
 
     labels: UInt8[np.ndarray, "h w"]
     colours: tuple[Colour, ...]
+    hidden: UInt8[np.ndarray, "h w"] | None = None
 
     @classmethod
     def uniform(cls, height: int, width: int) -> LabelMap:
@@ -49,9 +54,9 @@ class LabelMap:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Go to another process; one region goes as no more than its size."""
-        if self.is_uniform:
+        if self.is_uniform and self.hidden is None:
             return _uniform, (self.height, self.width)
-        return LabelMap, (self.labels, self.colours)
+        return LabelMap, (self.labels, self.colours, self.hidden)
 
     @property
     def is_uniform(self) -> bool:
@@ -75,7 +80,9 @@ class LabelMap:
 
     @property
     def pixels(self) -> tuple[int, ...]:
-        """Number of pixels of each label."""
+        """Number of pixels of each label that count."""
+        if self.hidden is not None:
+            return tuple(np.bincount(self.labels[self.hidden == 0], minlength=self.count).tolist())
         if self.count == 1:
             return (self.labels.size,)
         return tuple(np.bincount(self.labels.ravel(), minlength=self.count).tolist())
@@ -87,7 +94,16 @@ class LabelMap:
 
     def scaled(self, height: int, width: int) -> LabelMap:
         """Resize to so many pixels; a label may vanish."""
-        return LabelMap(nearest_labels(self.labels, height, width), self.colours)
+        hidden = None if self.hidden is None else nearest_labels(self.hidden, height, width)
+        return LabelMap(nearest_labels(self.labels, height, width), self.colours)._hiding(hidden)
+
+    def under(self, alpha: Float[np.ndarray, "h w"] | None) -> LabelMap:
+        """Let pixels that are wholly transparent count for no region; of a picture that shows nothing, all count."""
+        return self if alpha is None else self._hiding((alpha < HIDDEN).astype(np.uint8))
+
+    def _hiding(self, hidden: UInt8[np.ndarray, "h w"] | None) -> LabelMap:
+        some = hidden is not None and hidden.any() and not hidden.all()
+        return replace(self, hidden=hidden if some else None)
 
     def coverage(
         self, stride: int, rows: int, columns: int, top: int = 0, left: int = 0
@@ -120,6 +136,17 @@ class LabelMap:
             mean = cells / cells.sum(axis=2, keepdims=True)
             shares[:, start:stop] = torch.from_numpy(mean.astype(np.float32)).permute(2, 0, 1)
         return shares
+
+    def weights(
+        self, stride: int, rows: int, columns: int, top: int = 0, left: int = 0
+    ) -> Float[Tensor, "k rows columns"]:
+        """Say how much of each cell counts for every region: the coverage, less what is hidden; see `coverage`."""
+        shares = self.coverage(stride, rows, columns, top, left)
+        if self.hidden is None:
+            return shares
+        shown, _ = LabelMap(self.hidden, SHOWN_AND_HIDDEN).coverage(stride, rows, columns, top, left)
+        counted: Tensor = shares * shown
+        return counted
 
     def feathered(
         self, stride: int, rows: int, columns: int, radius: float, top: int = 0, left: int = 0

@@ -173,7 +173,7 @@ def match(
     pixels = content.pixels
     present = sorted((label for label in range(content.count) if pixels[label]), key=lambda label: -pixels[label])
     plans = [_plan(content, style, present, missing) for style in styles]
-    amounts = [{**dict(enumerate(style.pixels)), WHOLE: int(style.labels.size), KEEP: 0} for style in styles]
+    amounts = [{**dict(enumerate(style.pixels)), WHOLE: sum(style.pixels), KEEP: 0} for style in styles]
     regions = []
     for label in present:
         sources = []
@@ -196,7 +196,7 @@ def _plan(content: LabelMap, style: LabelMap, present: Sequence[int], missing: s
     if style.is_uniform:
         grounds = {label: WHOLE if here[label] <= MIN_PIXELS else label for label in present}
         return {label: (grounds[label], WHOLE, "the style has no mask") for label in present}
-    whole_here, whole_there = content.labels.size, style.labels.size
+    whole_here, whole_there = sum(content.pixels), sum(style.pixels)
     faults = {label: _fault(here[label], whole_here, there.get(label, 0), whole_there) for label in present}
     matched = [label for label in present if not faults[label]]
     plan: Plan = {}
