@@ -70,6 +70,16 @@ def names(contents, styles, output="out", pairing="product", suffix=""):
     return [job.output.relative_to(output).as_posix() for job in jobs]
 
 
+def test_every_format_that_is_read_is_found_in_folders(tmp_path, monkeypatch):
+    """Those that are not written come out as PNG."""
+    monkeypatch.chdir(tmp_path)
+    empty("c", "a.avif", "a.GIF", "b.heic", "c.jp2", "d.webp")
+    empty("s", "wave.jpg")
+    assert names("c", ["s"]) == [
+        "a.GIF--wave.png", "a.avif--wave.png", "b--wave.png", "c--wave.png", "d--wave.webp"
+    ]  # fmt: skip
+
+
 def test_names_keep_folders_and_are_readable(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     empty("c", "a.jpg", "a.png", "sub/a.jpg", "sub/deep/b.TIF")

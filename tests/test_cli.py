@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +137,12 @@ def test_no_picture_is_written_over(run, pictures, command, path):
     code, output = run(*command.split())
     assert (code, path in " ".join(output.err.split())) == (2, True)
     assert {file: file.read_bytes() for file in pictures.iterdir() if file.is_file()} == before
+
+
+def test_the_version_is_told():
+    program = [sys.executable, "-c", "from universal_style.cli import main; main()", "--version"]
+    said = subprocess.run(program, capture_output=True, text=True, check=True).stdout
+    assert said == f"universal-style {version('universal-style')}\n"
 
 
 def test_demo_writes_a_contact_sheet(run, tmp_path, monkeypatch):

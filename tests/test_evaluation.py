@@ -27,6 +27,7 @@ from universal_style.evaluation import (
     draw_scatter,
     evaluate,
     pairs_in,
+    unpaired,
 )
 from universal_style.images import Image
 from universal_style.methods import METHODS
@@ -73,6 +74,17 @@ def test_a_contender_is_read(folder):
         Contender.of("old=nowhere")
     with pytest.raises(OptionError, match="is not key=value"):
         Contender.of("wct,levels")
+    with pytest.raises(OptionError, match=r"wct,levels=2\+1 for a list"):
+        Contender.of("wct,levels=2,1")
+    assert [contender.name for contender in Contender.all_of(["wct", "wct,levels=1"])] == ["wct", "wct,levels=1"]
+    with pytest.raises(OptionError, match="wct is given twice"):
+        Contender.all_of(["wct", "gatys", "wct"])
+
+
+def test_pictures_without_a_counterpart_are_named(folder):
+    assert unpaired(folder) == ["3"]
+    Pillow.new("RGB", (8, 8)).save(folder / "content" / "alone.png")
+    assert unpaired(folder) == ["3", "alone"]
 
 
 def test_what_programs_hide_in_folders_is_no_pair(folder):

@@ -4,6 +4,7 @@ import pytest
 from universal_style.errors import OptionError
 from universal_style.grids import corner_weights, interpolation_grid
 from universal_style.sheets import GAP
+from universal_style.stylizer import Stylizer
 
 
 def test_weights_sum_to_one_and_corners_are_pure():
@@ -26,6 +27,11 @@ def test_a_grid_holds_every_mix(stylizer, cat, ducks):
     first = grid.pixels[GAP : GAP + 96, GAP : GAP + 128]
     alone = stylizer.run(cat, ducks, levels=[1])[0].pixels
     np.testing.assert_allclose(first, alone, atol=1e-5)
+
+
+def test_an_optimiser_makes_no_grid(cat, ducks):
+    with pytest.raises(OptionError, match="method gatys makes no grid; use wct, photo-wct"):
+        interpolation_grid(Stylizer("gatys", device="cpu"), cat, [ducks, ducks], steps=2)
 
 
 @pytest.mark.parametrize(

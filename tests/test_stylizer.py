@@ -348,9 +348,14 @@ for name, values in {wrong!r}.items():
             universal_style.transfer(*[numpy.zeros((8, 8, 3), "uint8")] * 2, device="cpu", **{{name: value}})
         except universal_style.OptionError as error:
             print(error)
+try:
+    universal_style.transfer(numpy.zeros((8, 8, 3), "uint8"), ["a.png", "b.png"], device="cpu")
+except universal_style.OptionError as error:
+    print(error)
     """
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
-    lines = said.splitlines()
+    *lines, last = said.splitlines()
+    assert last.startswith("a list is no style; give styles one after the other")
     assert len(lines) == sum(map(len, wrong.values()))
     for name, line in zip([name for name, values in wrong.items() for _ in values], lines, strict=True):
         assert line.startswith((name.replace("_", "-"), name.replace("_", " ")))

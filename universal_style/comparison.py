@@ -22,7 +22,6 @@ from universal_style.stylizer import Stylizer
 from universal_style.subjects import subject_of
 
 USUAL = ("wct", "photo-wct", "wct2", "wct2-sum", "gatys,scales=1", "deep-photo,scales=1")
-LONG_SIDE = 512
 PREPARING = ("read", "load decoders", "load networks")
 """Steps that do not count: a program that restyles many pictures does them once."""
 COLUMNS = 4

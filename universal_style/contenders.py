@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,10 @@ class Contender:
         for part in rest:
             key, found, value = part.partition("=")
             if not found or not value:
-                raise OptionError(f"{part!r} in {text!r} is not key=value; write for example photo-wct,smooth=guided")
+                raise OptionError(
+                    f"{part!r} in {text!r} is not key=value; write for example photo-wct,smooth=guided, "
+                    "or wct,levels=2+1 for a list"
+                )
             name = key.replace("-", "_")
             if name not in OPTION_KINDS:
                 known = ", ".join(option.replace("_", "-") for option in OPTION_KINDS)
@@ -74,6 +77,18 @@ class Contender:
         masks = options.pop("masks", True)
         decoders = options.pop("decoders", None)
         return cls(text, head, options, None, masks, decoders)
+
+    @classmethod
+    def all_of(cls, texts: Sequence[str]) -> list[Contender]:
+        """Read several, each other than the others.
+
+        Raises:
+            OptionError: one is none, or comes twice.
+        """
+        for number, text in enumerate(texts):
+            if text in texts[:number]:
+                raise OptionError(f"{text} is given twice; give each once")
+        return [cls.of(text) for text in texts]
 
     def check(self, device: str, dtype: str, **shared: Any) -> None:
         """Make sure, before anything runs, that there is such a method and that it takes its options.

@@ -7,6 +7,7 @@ from typing import Any
 
 from universal_style.errors import OptionError
 from universal_style.images import Image, Source
+from universal_style.methods import CLOSED_FORMS
 from universal_style.report import Progress, silent
 from universal_style.sheets import sheet
 from universal_style.stylizer import Stylizer
@@ -53,8 +54,11 @@ def interpolation_grid(
         **options: of `Stylizer.run`.
 
     Raises:
-        OptionError: there are other than two or four styles, or too few or too many steps.
+        OptionError: there are other than two or four styles, or too few or too many steps, or the method descends anew
+            for each cell.
     """
+    if stylizer.method.name not in CLOSED_FORMS:
+        raise OptionError(f"method {stylizer.method.name} makes no grid; use {', '.join(CLOSED_FORMS)}")
     weights = corner_weights(len(styles), steps)
     total = sum(map(len, weights))
     rows: list[list[Image]] = []

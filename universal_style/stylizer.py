@@ -114,6 +114,8 @@ class Stylizer:
             InputError: a picture cannot be used, or an option is out of range (`OptionError`).
         """
         styles = others if style is None else (style, *others)
+        if any(isinstance(given, list | tuple) for given in styles):
+            raise OptionError("a list is no style; give styles one after the other: transfer(photo, one, other)")
         return self.run(content, *styles, **options)[0].pillow()
 
     def run(

@@ -25,9 +25,21 @@ app.add_typer(style_app, name="style")
 app.add_typer(train_app, name="train")
 
 
+def _say_version(asked: bool) -> bool:
+    if asked:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"universal-style {version('universal-style')}\n")
+        raise typer.Exit
+    return asked
+
+
 @app.callback()
 def root(
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback where a command fails.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Say which version this is.", is_eager=True, callback=_say_version)
+    ] = False,
 ) -> None:
     """Carry the style of any picture onto any other."""
 

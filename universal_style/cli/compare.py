@@ -43,7 +43,7 @@ def compare(
 
     options = {"size": size, "style_size": size, "content_mask": content_mask, "style_masks": [style_mask]}
     pair = Pair(content, style, options if style_mask else options | {"style_masks": ()})
-    chosen = [Contender.of(text) for text in contenders or USUAL]
+    chosen = Contender.all_of(contenders or USUAL)
     make_folder(output)
     entries: list[Entry] = []
     with progress(running.quiet) as show:

@@ -34,11 +34,11 @@ def evaluate(
     from universal_style.contenders import Contender
 
     with extra("plots"):
-        from universal_style.evaluation import Score, Summary, as_json, as_table, draw_scatter, pairs_in
+        from universal_style.evaluation import Score, Summary, as_json, as_table, draw_scatter, pairs_in, unpaired
         from universal_style.evaluation import evaluate as judged
     from universal_style.images import make_folder
 
-    chosen = [Contender.of(text) for text in contenders or ("wct", "photo-wct", "wct2")]
+    chosen = Contender.all_of(contenders or ("wct", "photo-wct", "wct2"))
     found = pairs_in(pairs)
     make_folder(output)
     scores: list[Score] = []
@@ -55,4 +55,6 @@ def evaluate(
             scores.append(event)
             show(f"{event.contender}  {event.pair}", len(scores), total)
     if not running.quiet:
+        if alone := unpaired(pairs):
+            console.print(f"left out, in one of content and style alone: {', '.join(alone)}")
         console.print(as_table(summaries))

@@ -82,7 +82,7 @@ class Judge:
     """
 
     def __init__(self, most: int = REMEMBERED_BYTES) -> None:
-        self.encoder, _ = load_encoder(bundled_folder(), max(JUDGED_LEVELS))
+        self.encoder, _ = load_encoder(bundled_folder(), CONTENT_LEVEL)
         self.encoder.to(memory_format=torch.channels_last)
         self._left = most
         self._styles: dict[str, tuple[Moments, ...]] = {}
@@ -91,11 +91,11 @@ class Judge:
     @torch.inference_mode()
     def look(self, picture: Image) -> Look:
         """Look at a picture once."""
-        pixels = grown(picture.tensor(), stride_at(max(JUDGED_LEVELS)))
+        pixels = grown(picture.tensor(), stride_at(CONTENT_LEVEL))
         regions = LabelMap.uniform(picture.height, picture.width)
         pooling = NearestPooling()
         moments = []
-        for level, features in self.encoder.ascend(pixels, pooling, max(JUDGED_LEVELS)):
+        for level, features in self.encoder.ascend(pixels, pooling, CONTENT_LEVEL):
             moments += moments_of_regions(features, encoder_site(level, pooling), regions)
         columns: Float[np.ndarray, "c n"] = features[0].flatten(1).numpy()  # (1, c, h, w) -> (c, h w)
         return Look(tuple(moments), columns)

@@ -53,6 +53,12 @@ def pairs_in(folder: Path) -> list[Pair]:
     ]
 
 
+def unpaired(folder: Path) -> list[str]:
+    """Name the pictures of content/ that have no style, and the other way round."""
+    content, style = (pictures_by_name(folder / part).keys() for part in ("content", "style"))
+    return sorted(content ^ style)
+
+
 def pictures_by_name(folder: Path) -> dict[str, Path]:
     """Give the pictures of a folder by their names without suffix."""
     return {path.stem: path for path in files_right_in(folder)}

@@ -17,8 +17,12 @@ from universal_style.errors import InputError
 from universal_style.images.planes import Planes
 
 
-def planes_of(array: NDArray[Any]) -> Planes:
+def planes_of(array: NDArray[Any], name: str = "the picture") -> Planes:
     """Take an array (h, w) or (h, w, 1 to 4) for sRGB or grey, the last of an even number of channels for alpha.
+
+    Args:
+        array: whole numbers, or floats in [0, 1].
+        name: of the picture, for the message.
 
     Raises:
         InputError: it is of another shape or kind, or holds numbers outside its range.
@@ -38,7 +42,7 @@ def planes_of(array: NDArray[Any]) -> Planes:
         values = array[rows].astype(np.float32) / most
         low, high = float(values.min()), float(values.max())
         if not (math.isfinite(low) and math.isfinite(high)) or low < 0 or high > 1:
-            raise InputError(f"float pixels lie in {low:g} … {high:g}; needed is 0 … 1")
+            raise InputError(f"{name}: float pixels lie in {low:g} … {high:g}; needed is 0 … 1")
         pixels[rows] = values[:, :, colours]
         if alpha is not None:
             alpha[rows] = values[:, :, -1]

@@ -68,7 +68,7 @@ def _of_file(path: Path) -> Planes:
         data = _data(path)
         with Pillow.open(io.BytesIO(data), formats=known_formats()) as picture:
             deep = deep_array(data, picture, most_pixels())
-            return _of_pillow(picture) if deep is None else planes_of(deep)
+            return _of_pillow(picture, str(path)) if deep is None else planes_of(deep, str(path))
 
 
 def most_pixels() -> int:
@@ -139,13 +139,13 @@ def known_formats() -> tuple[str, ...]:
     return tuple(name for name in READ if name in Pillow.OPEN)
 
 
-def _of_pillow(picture: Pillow.Image) -> Planes:
+def _of_pillow(picture: Pillow.Image, name: str = "the picture") -> Planes:
     profile = picture.info.get("icc_profile", b"")
     picture = ImageOps.exif_transpose(picture)
     if picture.width == 0 or picture.height == 0:
         raise InputError("the picture has no pixels; give one of at least 1×1")
     if picture.mode in ("I;16", "I;16L", "I;16B", "I", "F"):
-        return _of_deep_grey(picture)
+        return _of_deep_grey(picture, name)
     alpha = None
     if picture.has_transparency_data:
         picture = picture.convert("RGBA") if picture.mode not in ("LA", "La") else picture.convert("LA")
@@ -167,10 +167,10 @@ def _floats(picture: Pillow.Image) -> NDArray[np.float32]:
     return pixels
 
 
-def _of_deep_grey(picture: Pillow.Image) -> Planes:
+def _of_deep_grey(picture: Pillow.Image, name: str) -> Planes:
     array = np.asarray(picture)
     if array.dtype.kind == "f":
-        return planes_of(array)
+        return planes_of(array, name)
     grey = np.clip(array, 0, WHITE).astype(np.uint16)
     clear = picture.info.get("transparency")
     return planes_of(grey if clear is None else with_alpha(grey[:, :, None], clear))
