@@ -9,8 +9,8 @@ import png
 import pytest
 import tifffile
 import torch
+from PIL import ExifTags, ImageCms, ImageOps
 from PIL import Image as Pillow
-from PIL import ImageCms, ImageOps
 
 from universal_style.errors import InputError, OptionError, OutputError
 from universal_style.images import Image, check_fits, check_writable, long_side_of, output_format
@@ -134,6 +134,45 @@ def test_a_bound_that_is_lowered_holds_for_deep_files_too(tmp_path, rng, monkeyp
     monkeypatch.setattr(Pillow, "MAX_IMAGE_PIXELS", 100)  # its one tile unpacks to 65536
     with pytest.raises(InputError, match=r"unpacks to more than 0\.0002 megapixels"):
         Image.of(path)
+
+
+def described():
+    exif = Pillow.Exif()
+    exif[ExifTags.Base.Artist], exif[ExifTags.Base.Copyright] = "A. Photographer", b"\xa9 free for all"
+    exif[ExifTags.Base.Orientation], exif[ExifTags.Base.Software] = 6, "another"
+    exif.get_ifd(ExifTags.IFD.Exif).update(
+        {ExifTags.Base.DateTimeOriginal: "2026:11:26 20:00:00", ExifTags.Base.ExifImageWidth: 20}
+    )
+    exif.get_ifd(ExifTags.IFD.GPSInfo).update({ExifTags.GPS.GPSLatitudeRef: "N"})
+    return exif
+
+
+@pytest.mark.parametrize("read", ["a.jpg", "a.png", "a.webp", "a.tif"])
+@pytest.mark.parametrize("written", ["b.jpg", "b.png", "b.webp", "b.tif", "b.bmp"])
+def test_who_took_a_picture_is_kept(tmp_path, read, written):
+    image = Image.of(saved(tmp_path, Pillow.fromarray(gradient()), read, exif=described()))
+    assert (image.height, image.width) == (20, 12)
+    image.scaled_to(10).with_pixels(image.scaled_to(10).tensor()).write(tmp_path / written)
+    with Pillow.open(tmp_path / written) as back:
+        exif = back.getexif()
+        if written == "b.bmp":
+            assert not exif
+            return
+        assert (exif[ExifTags.Base.Artist], exif[ExifTags.Base.Copyright]) == ("A. Photographer", "© free for all")
+        assert exif.get(ExifTags.Base.Orientation, 1) == 1
+        assert exif.get(ExifTags.Base.Software) is None
+        if "tif" in read + written:  # Pillow writes no parts of EXIF data there
+            return
+        taken = exif.get_ifd(ExifTags.IFD.Exif)
+        assert taken[ExifTags.Base.DateTimeOriginal] == "2026:11:26 20:00:00"
+        assert ExifTags.Base.ExifImageWidth not in taken
+        assert exif.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSLatitudeRef] == "N"
+
+
+def test_a_picture_that_says_nothing_of_itself_is_written_so(tmp_path):
+    Image.of(saved(tmp_path, Pillow.fromarray(gradient()), "a.jpg")).write(tmp_path / "b.jpg")
+    with Pillow.open(tmp_path / "b.jpg") as back:
+        assert "exif" not in back.info
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

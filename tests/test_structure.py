@@ -59,6 +59,16 @@ def test_imports_point_down(path):
         assert (room(path), other) not in STRANGERS
 
 
+def test_the_order_of_rooms_is_the_documented_one():
+    documented = (PACKAGE.parent / "docs" / "design.md").read_text().split("```")[1]
+    lines = [line.replace("\n", " ").split(",") for line in documented.split("→")]
+    rooms = [{name.strip() for name in line} for line in lines]
+    named = [name for line in rooms for name in line]
+    assert sorted(named) == sorted(name for line in ROOMS for name in line)
+    height = {name: number for number, line in enumerate(reversed(ROOMS)) for name in line}
+    assert [height[name] for name in named] == sorted(height[name] for name in named)
+
+
 @pytest.mark.parametrize("path", sources(), ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_only_the_command_line_prints(path):
     calls = {

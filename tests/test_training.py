@@ -322,6 +322,19 @@ def test_a_run_writes_checkpoints_card_and_curves(folder, tmp_path):
     assert read_checkpoint(output, "decoder-nearest-relu2_1").metadata["steps"] == "4"
 
 
+def test_the_card_says_of_which_pictures_the_decoder_was_made(folder, tmp_path, rng):
+    def card(photos, steps):
+        list(run(plan(photos, tmp_path / "out", levels=[1], steps=[steps])))
+        return (tmp_path / "out" / "README.md").read_text()
+
+    other = tmp_path / "other"
+    other.mkdir()
+    Pillow.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(other / "noise.png")
+    assert "pictures: 5 pictures" in card(folder, 2)
+    assert "pictures: 5 pictures" in card(other, 2)  # no step was made
+    assert "pictures: 1 pictures" in card(other, 3)
+
+
 def test_the_card_says_with_which_options_each_leg_was_trained(folder, tmp_path):
     def course(steps, **options):
         list(run(plan(folder, tmp_path, levels=[1], steps=[steps], **options)))

@@ -28,6 +28,7 @@ class Image(Planes):
         alpha: coverage in [0, 1], (h, w); None for a picture without an alpha channel.
         profile: the file's RGB colour profile (ICC), to which it is converted back when written; empty for sRGB.
         bits: 8 or 16 per channel, as the file had and as PNG and TIFF are written; 8 with a profile.
+        facts: EXIF data of who took it, when, how and where; written where `bits` is 8.
     """
 
     @classmethod
@@ -40,7 +41,7 @@ class Image(Planes):
         if isinstance(source, Image):
             return source
         planes = read(source)
-        return cls(planes.pixels, planes.alpha, planes.profile, planes.bits)
+        return cls(**vars(planes))
 
     def scaled_to(self, long_side: int) -> Image:
         """Resize so that the longer side has so many pixels, keeping the aspect; at least 1×1."""

@@ -16,6 +16,7 @@ class Planes:
     alpha: Float[np.ndarray, "h w"] | None = None
     profile: bytes = b""
     bits: int = 8
+    facts: bytes = b""
 
     @property
     def height(self) -> int:

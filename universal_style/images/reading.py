@@ -7,6 +7,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from universal_style.canvas import bands, rest
 from universal_style.errors import InputError, UniversalStyleError
 from universal_style.images.arrays import planes_of, room
 from universal_style.images.deep import WHITE, deep_array, with_alpha
+from universal_style.images.facts import facts_of
 from universal_style.images.planes import Planes
 from universal_style.images.profiles import to_srgb
 
@@ -52,7 +54,7 @@ def read(source: Source) -> Planes:
         return _of_file(Path(source))
     if isinstance(source, Pillow.Image):
         with _decoding("the picture"):
-            return _of_pillow(source)
+            return replace(_of_pillow(source), facts=facts_of(source))
     if isinstance(source, Tensor):
         planes = source.detach().cpu()
         planes = planes.float() if planes.is_floating_point() else planes
@@ -68,7 +70,8 @@ def _of_file(path: Path) -> Planes:
         data = _data(path)
         with Pillow.open(io.BytesIO(data), formats=known_formats()) as picture:
             deep = deep_array(data, picture, most_pixels())
-            return _of_pillow(picture, str(path)) if deep is None else planes_of(deep, str(path))
+            planes = _of_pillow(picture, str(path)) if deep is None else planes_of(deep, str(path))
+            return replace(planes, facts=facts_of(picture))
 
 
 def most_pixels() -> int:

@@ -16,6 +16,7 @@ from universal_style.atomic import replacing
 from universal_style.canvas import is_mapped
 from universal_style.errors import OptionError, OutputError
 from universal_style.images.arrays import integers
+from universal_style.images.facts import saving
 from universal_style.images.planes import Planes
 from universal_style.images.profiles import from_srgb
 from universal_style.images.pyramid import write_pyramid
@@ -68,7 +69,8 @@ def write(planes: Planes, path: Path) -> None:
         if form in OPAQUE_FORMATS and planes.alpha is not None:
             ground = Pillow.new("RGBA", picture.size, "white")
             picture = Pillow.alpha_composite(ground, picture).convert("RGB")
-        picture.save(stream, form, icc_profile=planes.profile or None, **SAVE_OPTIONS.get(form, {}))
+        options = saving(planes.facts, form) | SAVE_OPTIONS.get(form, {})
+        picture.save(stream, form, icc_profile=planes.profile or None, **options)
 
 
 def _write_deep(planes: Planes, stream: IO[bytes], form: str) -> None:

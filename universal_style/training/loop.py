@@ -104,6 +104,7 @@ class TrainingState:
     Attributes:
         scaler: of the loss, for half precision; one that is not enabled in others.
         legs: the steps that were made with other options, oldest first: `OF_A_LEG`, and "until", the last step.
+        facts: of the run that took the last step, for the model card.
     """
 
     decoder: Decoder
@@ -113,6 +114,7 @@ class TrainingState:
     step: int = 0
     curve: list[tuple[int, float, float]] = field(default_factory=list)
     legs: list[dict[str, Any]] = field(default_factory=list)
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     def save(self, path: Path, recipe: Recipe) -> None:
         """Write atomically."""
@@ -127,6 +129,7 @@ class TrainingState:
                 "curve": self.curve,
                 "recipe": asdict(recipe),
                 "legs": self.legs,
+                "facts": dict(self.facts),
             },
         )
 
@@ -150,6 +153,7 @@ class TrainingState:
             restore_scaler(self.scaler, saved)
             self.step, self.curve = int(saved["step"]), [tuple(point) for point in saved["curve"]]
             self.legs = [dict(leg) for leg in saved.get("legs", [])]  # states had none once
+            self.facts = dict(saved.get("facts", {}))
             if self.step and any(before[name] != getattr(recipe, name) for name in OF_A_LEG):
                 self.legs.append({"until": self.step, **{name: before[name] for name in OF_A_LEG}})
 
@@ -180,6 +184,7 @@ def train_decoder(
     workers: int,
     start: Mapping[str, Tensor] | None = None,
     resume: bool = True,
+    facts: Mapping[str, str] | None = None,
 ) -> Iterator[Report | TrainingState]:
     """Train one mirror decoder, reporting as it goes; the last item is the final state.
 
@@ -189,6 +194,7 @@ def train_decoder(
         precision: torch.float32, or a lower one for autocast.
         start: plain parameters to go on from: of the whole decoder, or of its shallower blocks, with the others
             fitted in closed form; all of them are when left out.
+        facts: of this run, for the model card; a state that needs no more steps keeps those of the run that made it.
     """
     torch.manual_seed(recipe.seed)
     decoder = Decoder(recipe.level, pooling.widening).to(device).to(memory_format=torch.channels_last)
@@ -219,6 +225,7 @@ def train_decoder(
         state.save(state_path, recipe)
         yield Report("measure", 0, recipe.steps, psnr=psnr)
 
+    state.facts = state.facts or facts or {}
     objective = Objective(encoder, pooling, recipe.level, recipe.edited, recipe.weights)
     batches = Batches(pictures, styles, recipe.side, recipe.plain, recipe.transformed, recipe.seed)
     steps = Steps(decoder, average, objective, state.optimizer, scaler, precision)
@@ -229,7 +236,7 @@ def train_decoder(
             with autocast(device, precision):
                 transformed = objective.transform(content, style, recipe.seed + state.step)
         rate = recipe.learning_rate * _rate(state.step, recipe.steps)
-        state.step += 1
+        state.step, state.facts = state.step + 1, facts or {}
         keep = min(EMA_DECAY, state.step / (state.step + 10))
         loss = steps.take(as_pixels(batch.plain, device), transformed, rate, keep)
         yield Report("train", state.step, recipe.steps, loss=loss)

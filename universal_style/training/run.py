@@ -175,6 +175,7 @@ def run(plan: Plan) -> Iterator[Event]:
             workers=plan.workers,
             start=starts.get(recipe.level) or starts.get(recipe.level - 1),
             resume=plan.resume,
+            facts=facts,
         ):
             if isinstance(event, TrainingState):
                 state = event
@@ -183,10 +184,10 @@ def run(plan: Plan) -> Iterator[Event]:
         assert state is not None  # the last event of train_decoder
         starts[recipe.level] = state.average.plain()  # the tail of the next deeper one
         exported = export_decoder(
-            plan.output, encoder, pooling, state, recipe, measured, calibration(plan, recipe), facts
+            plan.output, encoder, pooling, state, recipe, measured, calibration(plan, recipe), state.facts
         )
         yield Event(name, Report("measure", state.step, recipe.steps, "written", psnr=exported.stored))
-        write_card(plan.output / CARD, exported, recipe, state, facts)
+        write_card(plan.output / CARD, exported, recipe, state, state.facts)
         draw_curves(plan.output / CURVES, saved_curves(plan.output))
 
 
