@@ -14,8 +14,21 @@ import torch
 from PIL import Image as Pillow
 
 from universal_style import cli
+from universal_style.batch import PAIRINGS
+from universal_style.cli import names as choices
+from universal_style.devices import DTYPES
 from universal_style.errors import InputError
+from universal_style.images import FORMATS
+from universal_style.keep_colors import KEEP_COLORS
+from universal_style.methods import descent
+from universal_style.methods.beginnings import INITS
+from universal_style.mixing import MIXINGS
+from universal_style.networks import pooling
 from universal_style.networks.checkpoints import bundled_folder
+from universal_style.reference.descent import OPTIMIZERS
+from universal_style.regions import MISSING
+from universal_style.smoothing import SMOOTHINGS
+from universal_style.transforms import TRANSFORMS
 
 
 @pytest.fixture
@@ -137,6 +150,29 @@ def test_no_picture_is_written_over(run, pictures, command, path):
     code, output = run(*command.split())
     assert (code, path in " ".join(output.err.split())) == (2, True)
     assert {file: file.read_bytes() for file in pictures.iterdir() if file.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("names", "table"),
+    [
+        (choices.TransformName, TRANSFORMS),
+        (choices.PoolingName, pooling.POOLINGS),
+        (choices.OptimizerName, OPTIMIZERS),
+        (choices.InitName, INITS),
+        (choices.EncoderPoolingName, descent.POOLINGS),
+        (choices.EncoderName, descent.ENCODERS),
+        (choices.SmoothingName, SMOOTHINGS),
+        (choices.MixName, MIXINGS),
+        (choices.KeepColorsName, KEEP_COLORS),
+        (choices.MissingName, MISSING),
+        (choices.DtypeName, ("auto", *DTYPES)),
+        (choices.PairsName, PAIRINGS),
+        (choices.FormatName, {suffix.removeprefix(".") for suffix in FORMATS} - {"jpeg", "tif"}),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_the_command_line_knows_all_names_of_a_table(names, table):
+    assert {name.value for name in names} == set(table)
 
 
 def test_the_version_is_told():

@@ -82,9 +82,12 @@ class Request:
             smooth: name of the smoothing; the method's own when left out.
             missing: what happens to a region without a counterpart: global, nearest or keep.
             style_regions: none, or for each style the colour of the region of the content's mask that it is for.
-            auto_regions: 0, or the number of regions to find.
+            auto_regions: 0, or the number of regions to find, 2 to 8.
             semantic_regions: divide pictures by what they show, by a pretrained network.
             style_weights: one non-negative number per style, not all zero; they are scaled to sum to 1.
+            size: long side of the result in pixels; the content's own when left out.
+            style_size: long side in pixels at which styles are observed; their own up to 1024 when left out.
+            seed: of everything random, a whole number of 64 bits.
             **own: options of the method itself, see its `recipe`; None counts as not given.
 
         Raises:

@@ -41,7 +41,7 @@ class Stylizer:
     """Keeps the networks and the observed styles of one method for many pictures.
 
     Args:
-        method: a name of the methods table.
+        method: a name of the methods table, or the file of a trained net.
         device: auto, cpu, cuda or mps.
         dtype: auto, float32, bfloat16 or float16, of the networks.
         decoders: folder of checkpoints; the bundled ones when left out.
@@ -103,9 +103,10 @@ class Stylizer:
             content: path, Pillow image, array or tensor.
             style: one of the same, or a `Style` preset; none for a net that holds its own.
             others: more styles, to be mixed with it.
-            **options: those of `run` and of `Request.of`: content_mask, style_masks, auto_regions, semantic_regions,
-                missing, keep_colors, smooth, style_weights, size, style_size, seed; and those of the method's own
-                `recipe`, for the closed-form ones alpha, levels, sites, transform.
+            **options: those of `run` and of `Request.of`: content_mask, style_masks, style_regions, auto_regions,
+                semantic_regions, missing, keep_colors, smooth, style_weights, size, style_size, seed; and those of the
+                method's own `recipe`, for the closed-form ones alpha, levels, sites, transform, covariance_floor, mix,
+                tile, memory, observe_size, workers, address.
 
         Returns:
             The result in exactly the content's size (or with the long side `size`), with its alpha and colour profile.
@@ -196,11 +197,12 @@ class Stylizer:
         task = Task(pixels, coloured, regions, subjects, regions_of_styles, matched, request.seed, steps, witness)
         return picture, request, task
 
-    def observe(self, *sources: StyleSource, style_size: int | None = None) -> Style:
+    def observe(self, *sources: StyleSource, style_size: int | None = None, progress: Progress = silent) -> Style:
         """Observe pictures together as one style, for every method; presets are merged in.
 
         Args:
             style_size: long side in pixels; left out, a picture's own size up to `STYLE_LONG_SIDE`.
+            progress: told of each picture.
 
         Raises:
             InputError: there is none, a picture cannot be used, or the size is out of range (`OptionError`).
@@ -208,8 +210,14 @@ class Stylizer:
         if not sources:
             raise InputError("no style given; give one or more pictures or presets")
         walks = every_ascent(self.loaded.encoder)
-        first, *others = [self.loaded.whole(subject_of(source, style_size), walks) for source in sources]
-        return first.merge(*others) if others else first
+        style: Style | None = None
+        for number, source in enumerate(sources):
+            subject = subject_of(source, style_size)
+            progress(f"observing {subject.name}", number, len(sources))
+            seen = self.loaded.whole(subject, walks)
+            style = seen if style is None else style.merge(seen)
+        assert style is not None  # there is a source
+        return style
 
     def _regions(
         self,

@@ -27,7 +27,6 @@ def style_save(
     """Keep a style in a preset file, which stands wherever a style picture does."""
     from universal_style.folders import pictures_in
     from universal_style.images import check_spared, check_writable
-    from universal_style.styles import Style
     from universal_style.stylizer import Stylizer
     from universal_style.tensor_files import check_tensor_file
 
@@ -37,12 +36,6 @@ def style_save(
     with progress(running.quiet) as show:
         stylizer = Stylizer(**running.backend)
         found = [file for given in pictures for file in (pictures_in(given) if given.is_dir() else [given])]
-        style: Style | None = None
-        for number, picture in enumerate(found):
-            show(f"observing {picture.name}", number, len(found))
-            seen = stylizer.observe(picture, style_size=style_size)
-            style = seen if style is None else style.merge(seen)
-        assert style is not None  # a folder without pictures is refused
-        style.save(output)
+        stylizer.observe(*found, style_size=style_size, progress=show).save(output)
     if not running.quiet:
         console.print(f"{output}  {output.stat().st_size / 2**20:.1f} MiB")

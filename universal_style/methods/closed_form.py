@@ -122,7 +122,7 @@ def _wct2(name: str, pooling: Pooling) -> ClosedForm:
         places=PLACES,
         usual_places=("encoder", "skip"),
         arrangement=Progressive(4),
-        transform=Floored(OptimalTransport(), 1.0),
+        transform=Floored(OptimalTransport(), 0.3),
         smoothing="guided",
     )
 
@@ -149,7 +149,7 @@ CLOSED_FORMS: dict[str, ClosedForm] = {
             places=("encoder",),
             usual_places=("encoder",),
             arrangement=cascade,
-            transform=Floored(OptimalTransport(), 1.0),
+            transform=Floored(OptimalTransport(), 3.0),
             smoothing="closed-form",
         ),
         _wct2("wct2", HaarCat5Pooling()),

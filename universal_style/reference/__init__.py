@@ -1,1 +1,1 @@
-"""What universal style transfer is measured against: the optimisers and the feed-forward net, by their papers."""
+"""What universal style transfer is measured against: the losses of the optimisers, and the descent on them."""

@@ -1,1 +1,1 @@
-"""The trainer of the mirror decoders."""
+"""The trainers: of the mirror decoders, and of feed-forward nets."""

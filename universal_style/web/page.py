@@ -26,6 +26,7 @@ METHOD_LABELS = {
 COLOUR_LABELS = {
     "none": "Those of the style",
     "luminance": "Those of the photograph",
+    "luminance-only": "Those of the photograph, and its light",
     "histogram": "Style recoloured, by histogram",
     "coral": "Style recoloured, by covariance",
 }

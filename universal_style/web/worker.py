@@ -135,11 +135,7 @@ class Worker(Bench):
         """
         if not styles:
             raise InputError("no style given; drop a picture or choose one from the gallery")
-        seen = []
-        for number, style in enumerate(styles):
-            progress("observe the style", number, len(styles))
-            seen.append(self._stylizer("wct").observe(style, style_size=style_size))
-        return replace(seen[0].merge(*seen[1:]), name=name)
+        return replace(self._stylizer("wct").observe(*styles, style_size=style_size, progress=progress), name=name)
 
     def _stylizer(self, method: str) -> Stylizer:
         if method not in self._stylizers:
