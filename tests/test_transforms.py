@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -153,6 +154,32 @@ def test_a_covariance_floor_damps_weak_directions(transform, style):
     moments = Moments.of(columns(1))
     identity = Floored(transform, 1.0)(moments, moments).matrix
     torch.testing.assert_close(identity, torch.eye(CHANNELS, dtype=torch.float64), rtol=0, atol=1e-8)
+
+
+def test_a_floor_holds_back_what_is_amplified_and_nothing_else():
+    spread, wanted = torch.tensor([4.0, 1e-4, 1.0, 2.0]).double(), torch.tensor([1.0, 1.0, 0.0, 2.0]).double()
+    content, style = (
+        Moments(torch.tensor(101.0).double(), torch.ones(4).double(), torch.diag(100 * values))
+        for values in (spread, wanted)
+    )
+    gains = Floored(OptimalTransport(), 1.0)(content, style).matrix
+    expected = torch.tensor([0.5, (2 / 1.0001) ** 0.5, 0.0, 1.0]).double()  # the first and the third are the style's
+    torch.testing.assert_close(gains, torch.diag(expected), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS.values())
+def test_a_transform_says_whether_its_maps_are_symmetric(transform, content, style):
+    matrix = transform(Moments.of(content), style if isinstance(style, Moments) else Moments.of(style)).matrix
+    assert torch.allclose(matrix, matrix.T, atol=1e-9) == transform.symmetric
+
+
+@pytest.mark.parametrize("name", ["ot", "adain"])
+def test_a_floor_leaves_no_colours_beside_a_grey_style(name, stylizer, cat, ducks):
+    def chroma(floor):
+        result = stylizer.transfer(cat, ducks.convert("L"), transform=name, covariance_floor=floor)
+        return np.ptp(np.asarray(result).astype(int), axis=2).mean()
+
+    assert chroma(3.0) < chroma(0.0) + 1
 
 
 def test_cholesky_is_lower_triangular(content, style):

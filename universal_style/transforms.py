@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -179,7 +179,14 @@ class NewtonSchulzRoots:
 
 @runtime_checkable
 class Transform(Protocol):
-    """A function from the moments of content and style to the map that carries one onto the other."""
+    """A function from the moments of content and style to the map that carries one onto the other.
+
+    Attributes:
+        symmetric: whether its matrices are, but for rounding.
+    """
+
+    @property
+    def symmetric(self) -> bool: ...
 
     def __call__(self, content: Moments, style: Moments) -> AffineMap:
         """Give the map y = A x + b with A μ_c + b = μ_s."""
@@ -205,6 +212,7 @@ class WhitenColor:
     """
 
     roots: MatrixRoots = EighRoots()
+    symmetric: ClassVar[bool] = False
 
     def __call__(self, content: Moments, style: Moments) -> AffineMap:
         _, whiten = self.roots(content.covariance, _negligible(content))
@@ -223,6 +231,7 @@ class OptimalTransport:
     """
 
     roots: MatrixRoots = EighRoots()
+    symmetric: ClassVar[bool] = True
 
     def __call__(self, content: Moments, style: Moments) -> AffineMap:
         root, inverse = self.roots(content.covariance, _negligible(content))
@@ -238,6 +247,8 @@ class Cholesky:
     Departs: `RELATIVE_CUTOFF` of the largest variance is added to both diagonals, since a factor needs full rank; a
         content whose variance is negligible becomes the style's mean.
     """
+
+    symmetric: ClassVar[bool] = False
 
     def __call__(self, content: Moments, style: Moments) -> AffineMap:
         if content.covariance.diagonal().max() <= _negligible(content):
@@ -267,6 +278,8 @@ class AdaIN:
     Source: Huang and Belongie 2017, equation 8.
     """
 
+    symmetric: ClassVar[bool] = True
+
     def __call__(self, content: Moments, style: Moments) -> AffineMap:
         of_content, of_style = content.covariance.diagonal(), style.covariance.diagonal()
         kept = (of_content > RELATIVE_CUTOFF * of_content.max()) & (of_content > _negligible(content))
@@ -277,22 +290,36 @@ class AdaIN:
 
 @dataclass(frozen=True)
 class Floored:
-    """Another transform, of moments to whose covariances a multiple of the identity is added.
+    """Another transform, held back where it would amplify directions in which the content hardly varies.
 
-    It damps the directions in which the content hardly varies, which would be amplified to noise in what is calm.
+    Those are what is calm, of which it would make noise. Its map is A_f - (A_f - A)₊, where A is the map itself, A_f
+    that of covariances to which f times the identity is added, and ()₊ leaves positive eigenvalues: the lesser of both.
 
-    Source: the public code of PhotoWCT and WCT², which adds 1; their papers add nothing.
+    Source: the public code of PhotoWCT and WCT² adds 1 and takes A_f; their papers add nothing.
+    Departs: A_f alone would also leave some of what the style has not, such as colours beside a black-and-white one. So
+        it is where maps are not symmetric, which have no lesser.
 
     Attributes:
-        transform: of the moments with the floor.
-        covariance_floor: at least 0, in squared units of features; those of the normalised encoder are 1 on average.
+        transform: whose maps are held back.
+        covariance_floor: f, at least 0, in squared units of features; those of the normalised encoder are 1 on average.
     """
 
     transform: Transform
     covariance_floor: float
 
+    @property
+    def symmetric(self) -> bool:
+        return self.transform.symmetric
+
     def __call__(self, content: Moments, style: Moments) -> AffineMap:
-        return self.transform(content.with_floor(self.covariance_floor), style.with_floor(self.covariance_floor))
+        plain = self.transform(content, style)
+        if not self.covariance_floor:
+            return plain
+        held = self.transform(content.with_floor(self.covariance_floor), style.with_floor(self.covariance_floor))
+        if not self.transform.symmetric:
+            return held
+        values, vectors = torch.linalg.eigh(held.matrix - plain.matrix)
+        return _about_means(held.matrix - (vectors * values.clamp(min=0)) @ vectors.T, content, style)
 
 
 TRANSFORMS: dict[str, Transform] = {

@@ -20,7 +20,7 @@ from universal_style.networks.checkpoints import decoder_name
 from universal_style.networks.pooling import HaarCat5Pooling, HaarSumPooling, IndexPooling, NearestPooling, Pooling
 from universal_style.ranges import at_least, real_numbers
 from universal_style.tensor_files import SUFFIX
-from universal_style.transforms import Floored, OptimalTransport, transform_named
+from universal_style.transforms import Floored, OptimalTransport, Transform, transform_named
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class ClosedForm:
         places: where it can edit features, of `PLACES`.
         usual_places: where it does unless others are asked for.
         arrangement: of levels into stages.
-        transform: of the features at every site, with the floor under covariances.
+        transform: of the features at every site.
         smoothing: name of the result's, in `SMOOTHINGS`.
     """
 
@@ -46,7 +46,7 @@ class ClosedForm:
     places: tuple[str, ...]
     usual_places: tuple[str, ...]
     arrangement: Arrangement
-    transform: Floored
+    transform: Transform
     smoothing: str
     precisions: ClassVar[Sequence[str]] = ("auto", *DTYPES)
     holds_style: ClassVar[bool] = False
@@ -58,7 +58,7 @@ class ClosedForm:
         levels: Sequence[int] | None = None,
         sites: Sequence[str] | None = None,
         transform: str | None = None,
-        covariance_floor: float | None = None,
+        covariance_floor: float = 0.0,
         mix: str = "maps",
         tile: str | int = "auto",
         memory: str | int | None = None,
@@ -73,8 +73,7 @@ class ClosedForm:
             levels: those to edit, in order; the method's own when left out.
             sites: where on the walk to edit, of encoder, skip and decoder; the method's own when left out.
             transform: its name; the method's own when left out.
-            covariance_floor: multiple of the identity that is added to covariances, at least 0; the method's own when
-                left out.
+            covariance_floor: at least 0, added to variances where a map would amplify, see `transforms.Floored`.
             mix: of several styles: their maps, or their statistics.
             tile: auto, off, or the side in pixels of the windows that a picture is carried in.
             memory: what the process may take, such as 4GiB, to choose windows by; free memory when left out.
@@ -86,8 +85,7 @@ class ClosedForm:
         Raises:
             OptionError: an option is out of range or contradicts another.
         """
-        floor = self.transform.covariance_floor if covariance_floor is None else covariance_floor
-        at_least(0, covariance_floor=floor)
+        at_least(0, covariance_floor=covariance_floor)
         chosen = self.usual_levels if levels is None else _levels(levels, self)
         places = self.usual_places if sites is None else _places(sites, self)
         stages = self.arrangement(chosen, places, self.pooling)
@@ -102,7 +100,7 @@ class ClosedForm:
             places=places,
             stages=stages,
             alphas=_alphas(alpha, chosen),
-            transform=Floored(self.transform.transform if transform is None else transform_named(transform), floor),
+            transform=Floored(self.transform if transform is None else transform_named(transform), covariance_floor),
             mixing=mixing_named(mix),
             driver=Tiled(bound_of(tile, memory), _observing(observe_size), _crew(workers, address, tile)),
         )
@@ -122,7 +120,7 @@ def _wct2(name: str, pooling: Pooling) -> ClosedForm:
         places=PLACES,
         usual_places=("encoder", "skip"),
         arrangement=Progressive(4),
-        transform=Floored(OptimalTransport(), 0.3),
+        transform=OptimalTransport(),
         smoothing="guided",
     )
 
@@ -138,7 +136,7 @@ CLOSED_FORMS: dict[str, ClosedForm] = {
             places=("encoder",),
             usual_places=("encoder",),
             arrangement=cascade,
-            transform=Floored(OptimalTransport(), 0.0),
+            transform=OptimalTransport(),
             smoothing="none",
         ),
         ClosedForm(
@@ -149,7 +147,7 @@ CLOSED_FORMS: dict[str, ClosedForm] = {
             places=("encoder",),
             usual_places=("encoder",),
             arrangement=cascade,
-            transform=Floored(OptimalTransport(), 3.0),
+            transform=OptimalTransport(),
             smoothing="closed-form",
         ),
         _wct2("wct2", HaarCat5Pooling()),
