@@ -9,7 +9,8 @@ from jaxtyping import Float
 
 from universal_style.errors import OptionError
 from universal_style.images import Image
-from universal_style.networks.vgg import LEVELS, block_convolutions, stride_at
+from universal_style.networks.stage import reach_down, reach_up
+from universal_style.networks.vgg import LEVELS, stride_at
 from universal_style.ranges import at_least, unsigned, whole_seed
 from universal_style.report import Progress, silent
 from universal_style.stylizer import Stylizer
@@ -89,8 +90,4 @@ def continued(picture: Image, margin: int) -> Image:
 
 def reach(level: int) -> int:
     """Say how far a pixel of a stage's result sees, in pixels, rounded up to a multiple of `TILE_STRIDE`."""
-    radius = sum(
-        stride_at(k if name == f"conv{k}_1" else k - 1) for k in LEVELS[:level] for name in block_convolutions(k)
-    )
-    seen = 2 * radius + stride_at(level)  # up and back down, and the cell that a pixel lies in
-    return -(-seen // TILE_STRIDE) * TILE_STRIDE
+    return -(-reach_up(level, reach_down(level)) // TILE_STRIDE) * TILE_STRIDE

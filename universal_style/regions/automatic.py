@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import scipy
 import torch
-import torch.nn.functional as F  # noqa: N812 (the customary name)
 from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from universal_style.errors import OptionError
 from universal_style.ranges import unsigned
@@ -64,7 +64,7 @@ def stacked(planes: Sequence[Float[Tensor, "_ _ _"]], rows: int, columns: int) -
     parts = []
     for plane in planes:
         part = plane.detach().float().cpu()[None]  # (c, h, w) -> (1, c, h, w)
-        part = F.interpolate(part, (rows, columns), mode="bilinear", antialias=True)[0]
+        part = functional.interpolate(part, (rows, columns), mode="bilinear", antialias=True)[0]
         spread, mean = torch.std_mean(part, dim=(1, 2), correction=0, keepdim=True)
         varied = spread > 1e-6 * (1 + mean.abs())
         part = torch.where(varied, (part - mean) / torch.where(varied, spread, 1.0), 0.0)

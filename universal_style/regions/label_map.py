@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812 (the customary name)
 from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 Colour = tuple[int, int, int]
 
@@ -184,8 +184,8 @@ class LabelMap:
         y0, y1 = max(0, above.first - reach), min(above.total, above.last + 1 + reach)
         x0, x1 = max(0, aside.first - reach), min(aside.total, aside.last + 1 + reach)
         cells = self.coverage(grid, y1 - y0, x1 - x0, y0, x0)[:, None]  # (k, g, v) -> (k, 1, g, v)
-        cells = F.conv2d(cells, kernel[None, None, :, None], padding=(reach, 0))
-        cells = F.conv2d(cells, kernel[None, None, None, :], padding=(0, reach))
+        cells = functional.conv2d(cells, kernel[None, None, :, None], padding=(reach, 0))
+        cells = functional.conv2d(cells, kernel[None, None, None, :], padding=(0, reach))
         window = cells[:, 0, above.first - y0 : above.last + 1 - y0, aside.first - x0 : aside.last + 1 - x0]
         return window / window.sum(dim=0)
 

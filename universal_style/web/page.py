@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from universal_style.folders import SUFFIXES
+from universal_style.images import FORMATS
 from universal_style.keep_colors import KEEP_COLORS
 from universal_style.methods import CLOSED_FORMS, METHODS
 from universal_style.regions import FEWEST_CLUSTERS, MOST_CLUSTERS
@@ -204,7 +204,7 @@ CANCEL = "Stop the work that is done for this client; it ends at its next step."
 
 def _programs(actions: Actions) -> None:
     """Offer the same to programs, with plain files for masks. Nothing of this is seen on the page."""
-    pictures = sorted(SUFFIXES)
+    pictures = sorted(FORMATS)
     with gr.Column(visible=False):
         content = gr.File(file_types=pictures, label="Content")
         styles = gr.File(file_count="multiple", file_types=[*pictures, SUFFIX], label="Styles")

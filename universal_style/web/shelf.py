@@ -11,8 +11,8 @@ from PIL import ImageDraw, ImageOps
 
 from universal_style.demo import CONTENTS, PICTURES
 from universal_style.errors import InputError
-from universal_style.folders import SUFFIXES, files_right_in
-from universal_style.images import opened
+from universal_style.folders import files_right_in
+from universal_style.images import FORMATS, opened
 from universal_style.names import looked_up
 from universal_style.tensor_files import SUFFIX, is_tensor_file
 
@@ -38,7 +38,7 @@ class Shelf:
         Raises:
             InputError: a folder is missing or holds neither pictures nor presets.
         """
-        offered = SUFFIXES | {SUFFIX}
+        offered = {*FORMATS, SUFFIX}
         files = [path for path in files_right_in(PICTURES, offered) if path.name not in CONTENTS]
         for folder in folders:
             if not folder.is_dir():
@@ -80,7 +80,7 @@ class Shelf:
 
 def _square(name: str, path: Path) -> Pillow.Image:
     """Show a picture, the one beside a preset, or the preset's name."""
-    beside = [path.with_suffix(suffix) for suffix in sorted(SUFFIXES)]
+    beside = [path.with_suffix(suffix) for suffix in sorted(FORMATS)]
     pictures = [other for other in beside if other.is_file()] if is_tensor_file(path) else [path]
     if pictures:
         with opened(pictures[0]) as picture:
