@@ -56,7 +56,8 @@ def carried(stage, pixels, fit, regions, laps):
 
     height, width = pixels.shape[2:]
     everything = whole_window(height, width, stage.stride)
-    booked = replace(fit, transform=replace(fit.transform, roots=Booked(fit.transform.roots, laps)))
+    bare = fit.transform.transform  # the usual floor is 0
+    booked = replace(fit, transform=replace(bare, roots=Booked(bare.roots, laps)))
     after = "encode"
 
     def edit(site, features):

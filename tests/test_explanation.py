@@ -141,6 +141,6 @@ def test_without_matplotlib_one_line_says_so(run, tmp_path, monkeypatch):
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     code, told = run("-o", "out.png", "--explain", "why")
-    assert code == 2
+    assert code == 1
     assert "pip install 'universal-style[plots]'" in told
     assert not (tmp_path / "why").exists()
