@@ -109,7 +109,7 @@ class Style:
         most: int = WINDOW_PIXELS,
     ) -> Style:
         """Observe a picture as one region, at its own size, with networks that are on a device."""
-        uniform = LabelMap.uniform(picture.height, picture.width).under(picture.alpha)
+        uniform = LabelMap.uniform(picture.height, picture.width).hiding(picture.hidden)
         (whole,) = cls.of_regions(picture.tensor(), walks, uniform, device, name, most)
         return whole
 

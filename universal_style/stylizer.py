@@ -186,9 +186,9 @@ class Stylizer:
         carried = request.keep_colors.carried(picture)
         steps.begin("find regions")
         regions, regions_of_styles = self._regions(request, carried, content_mask, subjects, style_masks)
-        regions = regions.under(picture.alpha)
+        regions = regions.hiding(picture.hidden)
         regions_of_styles = [
-            labels if subject.picture is None else labels.under(subject.picture.alpha)
+            labels if subject.picture is None else labels.hiding(subject.picture.hidden)
             for subject, labels in zip(subjects, regions_of_styles, strict=True)
         ]
         matched = self._matched(request, regions, regions_of_styles)

@@ -94,18 +94,17 @@ def resized(plane: Float[np.ndarray, "h w"], size: tuple[int, int]) -> Float[np.
     return values
 
 
-def below_transparency(
-    pixels: Float[np.ndarray, "h w 3"], alpha: Float[np.ndarray, "h w"] | None
-) -> Float[np.ndarray, "h w 3"]:
-    """Give pixels that are wholly transparent the colour of the nearest that is not.
+def below_transparency(planes: Planes) -> Float[np.ndarray, "h w 3"]:
+    """Give the pixels, those that are wholly transparent with the colour of the nearest that is not.
 
     What programs left there is no part of the picture, but networks would see it at the edges of what is.
     """
-    if alpha is None or alpha.all() or not alpha.any():
-        return pixels
-    rows, columns = scipy.ndimage.distance_transform_edt(alpha == 0, return_distances=False, return_indices=True)
-    seen = room(*alpha.shape)
-    for band in bands(*alpha.shape):
-        seen[band] = pixels[rows[band], columns[band]]
+    hidden = planes.hidden
+    if hidden is None:
+        return planes.pixels
+    rows, columns = scipy.ndimage.distance_transform_edt(hidden, return_distances=False, return_indices=True)
+    seen = room(planes.height, planes.width)
+    for band in bands(planes.height, planes.width):
+        seen[band] = planes.pixels[rows[band], columns[band]]
         rest(torch.from_numpy(seen))
     return seen

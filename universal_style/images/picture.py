@@ -56,8 +56,7 @@ class Image(Planes):
 
     def tensor(self, device: torch.device | str = "cpu") -> Float[Tensor, "1 3 h w"]:
         """Give the pixels as the networks take them, channels last; those that are transparent look like others."""
-        seen = below_transparency(self.pixels, self.alpha)
-        planes = torch.from_numpy(seen).permute(2, 0, 1)[None]  # (h, w, 3) -> (1, 3, h, w)
+        planes = torch.from_numpy(below_transparency(self)).permute(2, 0, 1)[None]  # (h, w, 3) -> (1, 3, h, w)
         return planes.to(device).contiguous(memory_format=torch.channels_last)
 
     def with_pixels(self, planes: Float[Tensor, "1 3 h w"]) -> Image:

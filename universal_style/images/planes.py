@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
+from numpy.typing import NDArray
+
+TRANSPARENT = 1 / 512
+"""Alpha under which nothing is seen of a pixel: half a step of 8 bits."""
 
 
 @dataclass(frozen=True)
@@ -17,6 +21,14 @@ class Planes:
     profile: bytes = b""
     bits: int = 8
     facts: bytes = b""
+
+    @property
+    def hidden(self) -> Bool[np.ndarray, "h w"] | None:
+        """Pixels that are wholly transparent; None where there are none, or no others."""
+        if self.alpha is None:
+            return None
+        hidden: NDArray[np.bool_] = self.alpha < TRANSPARENT
+        return hidden if hidden.any() and not hidden.all() else None
 
     @property
     def height(self) -> int:

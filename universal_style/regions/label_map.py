@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
@@ -23,8 +23,6 @@ REACH = 3
 """Standard deviations after which the Gaussian is cut."""
 FINEST = 4
 """Cells of the grid that the feather is made on within its radius; finer ones would not show in the result."""
-HIDDEN = 1 / 512
-"""A pixel whose alpha is less is wholly transparent: half a step of 8 bits."""
 SHOWN_AND_HIDDEN: tuple[Colour, ...] = ((255, 255, 255), (0, 0, 0))
 BAND_PIXELS = 1 << 20
 """Pixels, or shares of cells, that are counted at a time."""
@@ -40,12 +38,12 @@ class LabelMap:
     Attributes:
         labels: one label per pixel, (h, w), below `count`.
         colours: each label's colour in the masks, 8-bit RGB; empty for a picture without a mask, which is one region.
-        hidden: 1 where a pixel is transparent and counts for no region, (h, w); None where there is no such pixel.
+        hidden: pixels that are transparent and count for no region, (h, w); None where there is no such pixel.
     """
 
     labels: UInt8[np.ndarray, "h w"]
     colours: tuple[Colour, ...]
-    hidden: UInt8[np.ndarray, "h w"] | None = None
+    hidden: Bool[np.ndarray, "h w"] | None = None
 
     @classmethod
     def uniform(cls, height: int, width: int) -> LabelMap:
@@ -82,7 +80,7 @@ class LabelMap:
     def pixels(self) -> tuple[int, ...]:
         """Number of pixels of each label that count."""
         if self.hidden is not None:
-            return tuple(np.bincount(self.labels[self.hidden == 0], minlength=self.count).tolist())
+            return tuple(np.bincount(self.labels[~self.hidden], minlength=self.count).tolist())
         if self.count == 1:
             return (self.labels.size,)
         return tuple(np.bincount(self.labels.ravel(), minlength=self.count).tolist())
@@ -95,13 +93,10 @@ class LabelMap:
     def scaled(self, height: int, width: int) -> LabelMap:
         """Resize to so many pixels; a label may vanish."""
         hidden = None if self.hidden is None else nearest_labels(self.hidden, height, width)
-        return LabelMap(nearest_labels(self.labels, height, width), self.colours)._hiding(hidden)
+        return LabelMap(nearest_labels(self.labels, height, width), self.colours).hiding(hidden)
 
-    def under(self, alpha: Float[np.ndarray, "h w"] | None) -> LabelMap:
-        """Let pixels that are wholly transparent count for no region; of a picture that shows nothing, all count."""
-        return self if alpha is None else self._hiding((alpha < HIDDEN).astype(np.uint8))
-
-    def _hiding(self, hidden: UInt8[np.ndarray, "h w"] | None) -> LabelMap:
+    def hiding(self, hidden: Bool[np.ndarray, "h w"] | None) -> LabelMap:
+        """Let pixels that are wholly transparent count for no region; where nothing is seen, all count."""
         some = hidden is not None and hidden.any() and not hidden.all()
         return replace(self, hidden=hidden if some else None)
 
@@ -144,7 +139,7 @@ class LabelMap:
         shares = self.coverage(stride, rows, columns, top, left)
         if self.hidden is None:
             return shares
-        shown, _ = LabelMap(self.hidden, SHOWN_AND_HIDDEN).coverage(stride, rows, columns, top, left)
+        shown, _ = LabelMap(self.hidden.view(np.uint8), SHOWN_AND_HIDDEN).coverage(stride, rows, columns, top, left)
         counted: Tensor = shares * shown
         return counted
 
@@ -252,9 +247,9 @@ def moment_weights(coverage: Float[Tensor, "k rows columns"]) -> Float[Tensor, "
     return squares * scale.to(coverage.dtype)[:, None, None]
 
 
-def nearest_labels(labels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+def nearest_labels(labels: NDArray[Any], height: int, width: int) -> NDArray[Any]:
     """Resize with nearest neighbour, which makes no new labels."""
     rows = ((np.arange(height) + 0.5) * labels.shape[0] / height).astype(np.int64)
     columns = ((np.arange(width) + 0.5) * labels.shape[1] / width).astype(np.int64)
-    resized: NDArray[np.uint8] = labels[rows[:, None], columns]
+    resized: NDArray[Any] = labels[rows[:, None], columns]
     return resized
