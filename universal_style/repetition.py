@@ -84,12 +84,6 @@ def _hold(path: Path, told: Any, shape: Shape) -> None:
             raise InputError(f"{path} is no report of a transfer, its {key} is {told[key]!r:.40}; write one anew")
 
 
-def files_of(told: Mapping[str, Any]) -> list[str]:
-    """List the files that went into the picture of a report."""
-    given = (told["content"], *told["styles"], told["content_mask"], *told["style_masks"])
-    return [path for path in given if path is not None]
-
-
 def repeated(told: Mapping[str, Any], progress: Progress = silent) -> tuple[Image, Report]:
     """Make the picture of a report again; paths mean what they meant where it was made.
 

@@ -60,12 +60,17 @@ class Report:
 
     def digests(self) -> dict[str, str]:
         """Give the SHA-256 of the files that went in, by path, as they are now."""
-        given = (self.content, *self.styles, self.content_mask, *self.style_masks)
-        return {path: sha256(Path(path)) for path in given if path is not None and Path(path).is_file()}
+        return {path: sha256(Path(path)) for path in files_of(vars(self)) if Path(path).is_file()}
 
     def written(self) -> dict[str, Any]:
         """Give what JSON holds: all of it, and the files' digests."""
         return asdict(self) | {"files": self.digests()}
+
+
+def files_of(told: Mapping[str, Any]) -> list[str]:
+    """List the files that went into the picture of a report, as JSON holds it."""
+    given = (told["content"], *told["styles"], told["content_mask"], *told["style_masks"])
+    return [path for path in given if path is not None]
 
 
 @dataclass

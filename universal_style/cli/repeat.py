@@ -19,7 +19,8 @@ def repeat(
 ) -> None:
     """Make the picture of a report again, from the same files."""
     from universal_style.images import check_spared, check_writable, output_format
-    from universal_style.repetition import differences, files_of, read_report, repeated
+    from universal_style.repetition import differences, read_report, repeated
+    from universal_style.report import files_of
 
     output_format(output)
     check_writable(output)
