@@ -50,11 +50,11 @@ class Deadly(LabelMap):
     """Labels that take the process with them when a worker first asks for them, or whenever one does."""
 
     def __init__(self, labels, grave, always):
-        super().__init__(labels.labels, labels.colours)
+        super().__init__(labels.labels, labels.colours, matte=labels.matte)
         vars(self).update(grave=grave, always=always, mourner=os.getpid())
 
     def __reduce__(self):
-        return _buried, (self.labels, self.colours, self.grave, self.always, self.mourner)
+        return _buried, (LabelMap(*super().__reduce__()[1]), self.grave, self.always, self.mourner)
 
     def coverage(self, *place):
         if os.getpid() != self.mourner and (self.always or not self.grave.exists()):
@@ -63,8 +63,8 @@ class Deadly(LabelMap):
         return super().coverage(*place)
 
 
-def _buried(labels, colours, grave, always, mourner):
-    deadly = Deadly(LabelMap(labels, colours), grave, always)
+def _buried(labels, grave, always, mourner):
+    deadly = Deadly(labels, grave, always)
     vars(deadly)["mourner"] = mourner
     return deadly
 

@@ -1,5 +1,6 @@
 import io
 import json
+import pickle
 
 import numpy as np
 import png
@@ -492,42 +493,93 @@ def test_coverage_is_the_mean_over_each_cell(stride, monkeypatch):
                 assert abs(float(shares[label, row, column]) - (cell == label).mean()) < 1e-6
 
 
+def picture(height, width, seed=0):
+    """Smooth colours, as a picture in [0, 1]."""
+    coarse = torch.rand(1, 3, 4, 5, generator=torch.Generator().manual_seed(seed))
+    return torch.nn.functional.interpolate(coarse, (height, width), mode="bicubic").clamp(0, 1)
+
+
+def halves(height, width, border):
+    """Two regions, the second from a column on."""
+    labels = np.zeros((height, width), np.uint8)
+    labels[:, border:] = 1
+    return LabelMap(labels, ((0, 0, 0), (1, 1, 1)))
+
+
 @pytest.mark.parametrize("stride", [1, 4, 16])
-@pytest.mark.parametrize("radius", [0.0, 1.5, 6.0, 40.0])
-def test_the_feather_keeps_the_sum_and_its_windows_agree(stride, radius):
-    regions = some_map()
+@pytest.mark.parametrize("cells", [512, 24])
+def test_shares_of_a_matte_sum_to_one_and_windows_agree(stride, cells, monkeypatch):
+    monkeypatch.setattr("universal_style.regions.matte.CELLS", cells)
+    regions = some_map().following(picture(53, 71))
     rows, columns = -(-53 // stride), -(-71 // stride)
-    whole = regions.feathered(stride, rows, columns, radius)
+    whole = regions.coverage(stride, rows, columns)
     torch.testing.assert_close(whole.sum(dim=0), torch.ones(rows, columns))
     assert whole.min() >= 0
     top, left = rows // 3, columns // 2
-    window = regions.feathered(stride, rows - top, columns - left, radius, top, left)
-    torch.testing.assert_close(window, whole[:, top:, left:])
-    inside = regions.feathered(stride, 1, 1, radius, top, left)
-    torch.testing.assert_close(inside, whole[:, top : top + 1, left : left + 1])
+    window = regions.coverage(stride, rows - top, columns - left, top, left)
+    assert torch.equal(window, whole[:, top:, left:])
+    inside = regions.coverage(stride, 1, 1, top, left)
+    assert torch.equal(inside, whole[:, top : top + 1, left : left + 1])
 
 
-def test_the_feather_is_as_wide_at_every_site():
-    labels = np.zeros((160, 320), np.uint8)
-    labels[:, 160:] = 1
-    regions = LabelMap(labels, ((0, 0, 0), (1, 1, 1)))
-    radius = 24.0
-    fine = regions.feathered(1, 160, 320, radius)[1, 80]
-    step = 0.5 * (1 + torch.erf((torch.arange(320) + 0.5 - 160) / (radius / 2) / 2**0.5))
-    assert (fine - step).abs().max() < 0.02
+def test_a_matte_is_made_in_bands(monkeypatch):
+    monkeypatch.setattr("universal_style.regions.matte.CELLS", 40)
+    regions, pixels = some_map(), picture(53, 71)
+    whole = regions.following(pixels).matte
+    monkeypatch.setattr("universal_style.regions.matte.BAND_NUMBERS", 5000)
+    for one, other in zip(whole.planes, regions.following(pixels).matte.planes, strict=True):
+        assert np.array_equal(one, other)
+    assert (whole.share >= 127).all()
+    assert (whole.first != whole.second).all()
+
+
+@pytest.mark.parametrize("height", [240, 700])
+def test_regions_end_where_the_picture_has_its_edge(height):
+    """At 700 pixels the matte is fitted on cells of two."""
+    edge, width = height * 2 // 3, height * 4 // 3
+    pixels = torch.full((1, 3, height, width), 0.9)
+    pixels[..., edge:] = torch.tensor([0.2, 0.1, 0.1])[:, None, None]
+    drawn = halves(height, width, edge - 3)  # three pixels of the left side were drawn into the right
+    followed = drawn.following(pixels).coverage(1, height, width)[1]
+    assert followed[:, :edge].max() < 0.5
+    assert followed[:, : edge - 8].max() < 0.15
+    assert followed[:, edge + 1 :].min() > 0.98
+    assert drawn.coverage(1, height, width)[1, :, edge - 3 :].min() == 1
+
+
+def test_regions_meet_softly_where_the_picture_has_no_edge():
+    regions = halves(160, 320, 160)
+    followed = regions.following(torch.full((1, 3, 160, 320), 0.5))
+    assert followed.labels is regions.labels
+    assert followed.pixels == regions.pixels
+    fine = followed.coverage(1, 160, 320)[1, 80]
+    assert (fine[1:] >= fine[:-1]).all()
+    assert abs(float(fine[159:161].mean()) - 0.5) < 0.01
+    radius = 8
+    assert 0 < fine[160 - radius] < 0.2 < 0.8 < fine[160 + radius] < 1
+    assert fine[: 160 - 2 * radius - 1].max() == 0
     for stride in (2, 4, 8, 16):
-        site = regions.feathered(stride, 160 // stride, 320 // stride, radius)[1, 0]
-        assert (site - step.reshape(-1, stride).mean(dim=1)).abs().max() < 0.01
+        site = followed.coverage(stride, 160 // stride, 320 // stride)[1, 0]
+        torch.testing.assert_close(site, fine.reshape(-1, stride).mean(dim=1))
+
+
+def test_a_matte_goes_along():
+    followed = some_map().following(picture(53, 71))
+    assert torch.equal(pickle.loads(pickle.dumps(followed)).coverage(4, 14, 18), followed.coverage(4, 14, 18))
+    half = followed.scaled(27, 36)
+    assert half.matte.share.shape == (27, 36)
+    assert (half.coverage(4, 7, 9) - followed.coverage(8, 7, 9)).abs().mean() < 0.05
 
 
 def test_a_uniform_map_is_exactly_one():
     regions = LabelMap.uniform(30, 50)
     assert regions.count == 1
-    for shares in (regions.coverage(8, 4, 7), regions.feathered(8, 4, 7, regions.feather)):
-        assert torch.equal(shares, torch.ones(1, 4, 7))
-        assert torch.equal(moment_weights(shares), shares)
+    assert regions.following(picture(30, 50)) is regions
+    shares = regions.coverage(8, 4, 7)
+    assert torch.equal(shares, torch.ones(1, 4, 7))
+    assert torch.equal(moment_weights(shares), shares)
     one = LabelMap(regions.labels, ((5, 5, 5),))
-    assert torch.equal(one.coverage(8, 4, 7), torch.ones(1, 4, 7))
+    assert torch.equal(one.following(picture(30, 50)).coverage(8, 4, 7), torch.ones(1, 4, 7))
 
 
 def test_weights_favour_pure_cells_and_keep_the_area():

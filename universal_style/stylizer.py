@@ -186,14 +186,14 @@ class Stylizer:
         carried = request.keep_colors.carried(picture)
         steps.begin("find regions")
         regions, regions_of_styles = self._regions(request, carried, content_mask, subjects, style_masks)
-        regions = regions.hiding(picture.hidden)
+        coloured = picture.tensor(self.backend.device)
+        regions = regions.hiding(picture.hidden).following(coloured)
         regions_of_styles = [
-            labels if subject.picture is None else labels.hiding(subject.picture.hidden)
-            for subject, labels in zip(subjects, regions_of_styles, strict=True)
+            labels if s.picture is None else labels.hiding(s.picture.hidden).following(s.picture.tensor())
+            for s, labels in zip(subjects, regions_of_styles, strict=True)
         ]
         matched = self._matched(request, regions, regions_of_styles)
-        pixels = carried.tensor(self.backend.device)
-        coloured = pixels if carried is picture else picture.tensor(self.backend.device)
+        pixels = coloured if carried is picture else carried.tensor(self.backend.device)
         task = Task(pixels, coloured, regions, subjects, regions_of_styles, matched, request.seed, steps, witness)
         return picture, request, task
 

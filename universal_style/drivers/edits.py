@@ -76,7 +76,7 @@ def send_through(
     regions: LabelMap,
     window: Window,
 ) -> Float[Tensor, "1 c g v"]:
-    """Send the columns of each region through its map, in place and band by band; borders are feathered."""
+    """Send the columns of each region through its map, in place and band by band; cells of several go through all."""
     height, width = features.shape[2:]
     most = columns_at_a_time(features.shape[1], features.device)
     if len(maps) == 1:
@@ -118,10 +118,9 @@ def _moments(columns: Float[Tensor, "c rows columns"], weights: Float[Tensor, "r
 def _shares(
     regions: LabelMap, site: Site, window: Window, top: int, stop: int, width: int
 ) -> Float[Tensor, "k rows columns"]:
-    """Give the feathered shares of some rows of a walk; where the picture was grown, its last ones go on."""
+    """Give the coverage of some rows of a walk; where the picture was grown, its last ones go on."""
     rows, columns = window.rows.walked(site.stride, regions.height), window.columns.walked(site.stride, regions.width)
     first, end = min(top, len(rows) - 1), min(stop, len(rows))
-    place = (end - first, len(columns), regions.feather, rows.start + first, columns.start)
-    shares = regions.feathered(site.stride, *place)
+    shares = regions.coverage(site.stride, end - first, len(columns), rows.start + first, columns.start)
     more = (0, width - len(columns), 0, stop - top - (end - first))
     return functional.pad(shares[None], more, mode="replicate")[0]

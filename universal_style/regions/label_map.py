@@ -1,8 +1,8 @@
-"""A label map: one region per pixel, and how much of each cell of a site every region covers."""
+"""A label map: the region of each pixel, and how much of each cell of a site every region covers."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,18 +11,11 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
+
+from universal_style.regions.matte import Layer, Matte, matte_of, stride_for
 
 Colour = tuple[int, int, int]
 
-FEATHER = 0.01
-"""Radius of the feather as a share of the picture's longer side: 5 pixels at 512, a soft edge but no glow."""
-SIGMAS = 2.0
-"""Standard deviations of the feather's Gaussian within its radius; 95 % of its weight lies inside."""
-REACH = 3
-"""Standard deviations after which the Gaussian is cut."""
-FINEST = 4
-"""Cells of the grid that the feather is made on within its radius; finer ones would not show in the result."""
 SHOWN_AND_HIDDEN: tuple[Colour, ...] = ((255, 255, 255), (0, 0, 0))
 BAND_PIXELS = 1 << 20
 """Pixels, or shares of cells, that are counted at a time."""
@@ -39,11 +32,13 @@ class LabelMap:
         labels: one label per pixel, (h, w), below `count`.
         colours: each label's colour in the masks, 8-bit RGB; empty for a picture without a mask, which is one region.
         hidden: pixels that are transparent and count for no region, (h, w); None where there is no such pixel.
+        matte: where regions end in the picture; None before one has been looked at.
     """
 
     labels: UInt8[np.ndarray, "h w"]
     colours: tuple[Colour, ...]
     hidden: Bool[np.ndarray, "h w"] | None = None
+    matte: Matte | None = None
 
     @classmethod
     def uniform(cls, height: int, width: int) -> LabelMap:
@@ -54,7 +49,7 @@ class LabelMap:
         """Go to another process; one region goes as no more than its size."""
         if self.is_uniform and self.hidden is None:
             return _uniform, (self.height, self.width)
-        return LabelMap, (self.labels, self.colours, self.hidden)
+        return LabelMap, (self.labels, self.colours, self.hidden, self.matte)
 
     @property
     def is_uniform(self) -> bool:
@@ -85,20 +80,28 @@ class LabelMap:
             return (self.labels.size,)
         return tuple(np.bincount(self.labels.ravel(), minlength=self.count).tolist())
 
-    @property
-    def feather(self) -> float:
-        """The feather's radius that suits the picture's size, in pixels."""
-        return FEATHER * max(self.height, self.width)
-
     def scaled(self, height: int, width: int) -> LabelMap:
         """Resize to so many pixels; a label may vanish."""
         hidden = None if self.hidden is None else nearest_labels(self.hidden, height, width)
-        return LabelMap(nearest_labels(self.labels, height, width), self.colours).hiding(hidden)
+        matte = None if self.matte is None else Matte(*(nearest_labels(p, height, width) for p in self.matte.planes))
+        return LabelMap(nearest_labels(self.labels, height, width), self.colours, matte=matte).hiding(hidden)
 
     def hiding(self, hidden: Bool[np.ndarray, "h w"] | None) -> LabelMap:
         """Let pixels that are wholly transparent count for no region; where nothing is seen, all count."""
         some = hidden is not None and hidden.any() and not hidden.all()
         return replace(self, hidden=hidden if some else None)
+
+    def following(self, pixels: Float[Tensor, "1 3 h w"]) -> LabelMap:
+        """Let regions end at the edges of the picture that they were drawn for, softly where it has none.
+
+        A mask is seldom drawn to the pixel, and what lies between its outline and the picture's would take the wrong
+        side's map: a bright sky stays bright beside a building that has turned dark, a rim of light.
+        """
+        if self.count == 1:
+            return self
+        stride = stride_for(self.height, self.width)
+        shares = self.coverage(stride, -(-self.height // stride), -(-self.width // stride))
+        return replace(self, matte=matte_of(shares, stride, pixels))
 
     def coverage(
         self, stride: int, rows: int, columns: int, top: int = 0, left: int = 0
@@ -118,15 +121,20 @@ class LabelMap:
         if self.is_uniform:
             return torch.ones(1, rows, columns)
         shares = torch.empty(self.count, rows, columns)
-        wide = self.labels[:, left * stride : (left + columns) * stride]
-        of_column = np.arange(wide.shape[1]) // stride * self.count  # (w,)
-        band = max(1, BAND_PIXELS // max(1, wide.shape[1] * stride, columns * self.count))
+        layers: Sequence[Layer] = [(self.labels, None)] if self.matte is None else self.matte.layers
+        width = min(columns * stride, self.width - left * stride)
+        of_column = np.arange(width) // stride * self.count  # (w,)
+        band = max(1, BAND_PIXELS // max(1, width * stride, columns * self.count))
         for start in range(0, rows, band):
             stop = min(rows, start + band)
-            part = wide[(top + start) * stride : (top + stop) * stride]
-            of_row = np.arange(part.shape[0]) // stride * (columns * self.count)  # (h,)
-            slots = (of_row[:, None] + of_column + part).ravel()  # (h, w) -> (h w)
-            counts = np.bincount(slots, minlength=(stop - start) * columns * self.count)
+            place = slice((top + start) * stride, (top + stop) * stride), slice(left * stride, left * stride + width)
+            of_row = np.arange(len(self.labels[place])) // stride * (columns * self.count)  # (h,)
+            of_cell = of_row[:, None] + of_column
+            counts = np.zeros((stop - start) * columns * self.count)
+            for labels, share in layers:
+                slots = (of_cell + labels[place]).ravel()  # (h, w) -> (h w)
+                weights = None if share is None else share[place].ravel()
+                counts += np.bincount(slots, weights, len(counts))
             cells = counts.reshape(stop - start, columns, self.count)  # (rows columns k) -> (rows, columns, k)
             mean = cells / cells.sum(axis=2, keepdims=True)
             shares[:, start:stop] = torch.from_numpy(mean.astype(np.float32)).permute(2, 0, 1)
@@ -143,94 +151,9 @@ class LabelMap:
         counted: Tensor = shares * shown
         return counted
 
-    def feathered(
-        self, stride: int, rows: int, columns: int, radius: float, top: int = 0, left: int = 0
-    ) -> Float[Tensor, "k rows columns"]:
-        """Give the coverage with soft borders, to blend one map per region; the shares of a cell sum to 1.
-
-        The Gaussian is made on a grid as coarse as its radius allows and interpolated from there, so its price does not
-        grow with the radius, and all finer sites read the same field. Windows agree with the whole.
-
-        Args:
-            stride: pixels from one cell to the next, at least 1.
-            rows: rows of cells, as for `coverage`.
-            columns: columns of cells.
-            radius: in pixels of the picture, at least 0, which gives the plain coverage; see `feather`.
-            top: first row of cells.
-            left: first column of cells.
-        """
-        if self.is_uniform or radius <= 0:
-            return self.coverage(stride, rows, columns, top, left)
-        factor = 1
-        while 2 * factor * stride * FINEST <= radius:
-            factor *= 2
-        grid = factor * stride
-        sigma = radius / SIGMAS / grid
-        above = _Line(top, rows, factor, -(-self.height // grid))
-        aside = _Line(left, columns, factor, -(-self.width // grid))
-        field = self._blurred(grid, above, aside, sigma)
-        field = above.sampled(field, 1)
-        return aside.sampled(field, 2)
-
-    def _blurred(self, grid: int, above: _Line, aside: _Line, sigma: float) -> Float[Tensor, "k g v"]:
-        """Blur the cells of a window with what lies within reach; what lies beyond the picture does not count."""
-        reach = max(1, round(REACH * sigma))
-        kernel = _kernel(sigma, reach)
-        y0, y1 = max(0, above.first - reach), min(above.total, above.last + 1 + reach)
-        x0, x1 = max(0, aside.first - reach), min(aside.total, aside.last + 1 + reach)
-        cells = self.coverage(grid, y1 - y0, x1 - x0, y0, x0)[:, None]  # (k, g, v) -> (k, 1, g, v)
-        cells = functional.conv2d(cells, kernel[None, None, :, None], padding=(reach, 0))
-        cells = functional.conv2d(cells, kernel[None, None, None, :], padding=(0, reach))
-        window = cells[:, 0, above.first - y0 : above.last + 1 - y0, aside.first - x0 : aside.last + 1 - x0]
-        return window / window.sum(dim=0)
-
 
 def _uniform(height: int, width: int) -> LabelMap:
     return LabelMap.uniform(height, width)
-
-
-def _kernel(sigma: float, reach: int) -> Float[Tensor, " taps"]:
-    """Give a Gaussian averaged over the cell that reads and the cell that is read, so that cells of any size agree."""
-    places = torch.arange(-reach - 1, reach + 2, dtype=torch.float64) / sigma
-    density = torch.exp(-0.5 * places**2) / (2 * math.pi) ** 0.5
-    twice = sigma * (places * 0.5 * (1 + torch.erf(places / 2**0.5)) + density)  # the Gaussian integrated twice
-    kernel: Tensor = (twice[2:] - 2 * twice[1:-1] + twice[:-2]).clamp(min=0).float()
-    return kernel
-
-
-@dataclass(frozen=True)
-class _Line:
-    """Cells along one axis, read out of a grid `factor` times as coarse."""
-
-    start: int
-    length: int
-    factor: int
-    total: int
-
-    def _position(self, cell: int) -> float:
-        return min(max((cell + 0.5) / self.factor - 0.5, 0.0), self.total - 1.0)
-
-    @property
-    def first(self) -> int:
-        """First cell of the grid that is read."""
-        return int(self._position(self.start))
-
-    @property
-    def last(self) -> int:
-        """Last cell of the grid that is read."""
-        return min(self.total - 1, int(self._position(self.start + self.length - 1)) + 1)
-
-    def sampled(self, field: Float[Tensor, "k a b"], axis: int) -> Float[Tensor, "k c d"]:
-        """Interpolate linearly between the cells first … last of the grid."""
-        if self.factor == 1:
-            return field.narrow(axis, 0, self.length)
-        cells = torch.arange(self.start, self.start + self.length, dtype=torch.float64)
-        places = ((cells + 0.5) / self.factor - 0.5).clamp(0, self.total - 1) - self.first
-        lower = places.long()
-        upper = (lower + 1).clamp(max=self.last - self.first)
-        share = (places - lower).to(field.dtype)
-        share = share[:, None] if axis == 1 else share
-        return torch.lerp(field.index_select(axis, lower), field.index_select(axis, upper), share)
 
 
 def moment_weights(coverage: Float[Tensor, "k rows columns"]) -> Float[Tensor, "k rows columns"]:

@@ -30,13 +30,22 @@ class GuidedFilter:
     epsilon: float = 1e-4
     at_once: ClassVar[int] = 1 << 18  # some fifty planes, which caches hold
 
-    @torch.no_grad()
     def __call__(self, result: Float[Tensor, "1 3 h w"], guide: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 3 h w"]:
         """Filter a result by its content."""
+        return affine(self.fitted(result, guide), guide)
+
+    @torch.no_grad()
+    def fitted(self, result: Float[Tensor, "1 k h w"], guide: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 m h w"]:
+        """Fit each plane of a result by the colours of its guide.
+
+        Returns:
+            What `affine` takes, m = 4 k planes: three slopes for each, one after the other, then all offsets.
+        """
         colours = guide - 0.5  # of small numbers, small ones are left where products are taken from each other
+        planes = result.shape[1]
         crossed = [colours * wanted[:, None] for wanted in result.unbind(1)]
         means = self._means([colours, _products(colours), result, *crossed])
-        of_colours, of_products, of_result, of_crossed = means.split((3, 6, 3, 9), dim=1)
+        of_colours, of_products, of_result, of_crossed = means.split((3, 6, planes, 3 * planes), dim=1)
         factors = ColourFactors.of((of_products - _products(of_colours)).unbind(1), self.epsilon)
         slopes, offsets = [], []
         for wanted, together in zip(of_result.unbind(1), of_crossed.split(3, dim=1), strict=True):
@@ -44,9 +53,7 @@ class GuidedFilter:
             slope = torch.stack(factors.solve(*covariance.unbind(1)), dim=1)
             slopes.append(slope)
             offsets.append(wanted - (slope * of_colours).sum(dim=1))
-        *mean_slopes, offset = self._means([*slopes, torch.stack(offsets, dim=1)]).split(3, dim=1)
-        fitted: Tensor = torch.stack([(slope * colours).sum(dim=1) for slope in mean_slopes], dim=1) + offset
-        return fitted
+        return self._means([*slopes, torch.stack(offsets, dim=1)])
 
     def _means(self, planes: list[Float[Tensor, "1 _ h w"]]) -> Float[Tensor, "1 k h w"]:
         """Average all planes over the places of the picture within the radius."""
@@ -56,6 +63,15 @@ class GuidedFilter:
     @property
     def reach(self) -> int:
         return 2 * self.radius  # means of means
+
+
+def affine(fitted: Float[Tensor, "1 m h w"], guide: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 k h w"]:
+    """Give the values that fitted affine functions take at the guide's colours."""
+    colours = guide - 0.5
+    planes = fitted.shape[1] // 4
+    *slopes, offsets = fitted.split([3] * planes + [planes], dim=1)
+    values: Tensor = torch.stack([(slope * colours).sum(dim=1) for slope in slopes], dim=1) + offsets
+    return values
 
 
 def _products(colours: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 6 h w"]:

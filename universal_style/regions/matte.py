@@ -1,0 +1,138 @@
+"""Mattes: regions that end where the picture has its edges, rather than where a mask was drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from universal_style.canvas import rest
+from universal_style.smoothing.guided import GuidedFilter, affine
+
+WHOLE = 255
+"""The share of a pixel that has one region alone."""
+CELLS = 512
+"""Of the longer side, at most, on which mattes are fitted."""
+RADIUS = 1 / 64
+"""Of the windows of the fit, as a share of the longer side, within which outlines are found; 8 pixels at the least."""
+EPSILON = 1e-4
+AT_ONCE = 8
+"""Regions that are fitted at a time."""
+BAND_NUMBERS = 1 << 23
+"""Interpolated coefficients that are in memory at a time."""
+
+
+Layer = tuple[NDArray[np.uint8], NDArray[np.uint8] | None]
+"""A label for each pixel, and how much of the pixel is its, in 255ths; None where all of it is."""
+
+
+@dataclass(frozen=True)
+class Matte:
+    """The two regions that have the most of each pixel; what others have of it is left out.
+
+    Attributes:
+        first: label of the region that has more, (h, w).
+        second: label of the other, (h, w).
+        share: of the first, in 255ths, (h, w).
+    """
+
+    first: UInt8[np.ndarray, "h w"]
+    second: UInt8[np.ndarray, "h w"]
+    share: UInt8[np.ndarray, "h w"]
+
+    @property
+    def planes(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
+        """Give all three, in order."""
+        return self.first, self.second, self.share
+
+    @property
+    def layers(self) -> tuple[Layer, Layer]:
+        """Give each pixel's two labels with their shares."""
+        return (self.first, self.share), (self.second, WHOLE - self.share)
+
+
+def matte_of(shares: Float[Tensor, "k g v"], stride: int, pixels: Float[Tensor, "1 3 h w"]) -> Matte:
+    """Fit the shares of regions as affine functions of a picture's colours in every window, and read them per pixel.
+
+    Source: He, Sun and Tang 2013, section 4.3 (feathering); fitted on cells and read at every pixel after He and Sun
+    2015, so that neither time nor memory grows with the radius.
+
+    Args:
+        shares: of each cell, for at least two regions; those of a cell sum to 1.
+        stride: pixels from one cell to the next; see `stride_for`.
+        pixels: RGB in [0, 1], on any device.
+    """
+    height, width = pixels.shape[2:]
+    colours = functional.avg_pool2d(pixels, stride, ceil_mode=True, count_include_pad=False).cpu()
+    radius = round(RADIUS * max(height, width, CELLS) / stride)
+    fit = GuidedFilter(radius, EPSILON).fitted
+    fields = [fit(some[None], colours)[0] for some in shares.split(AT_ONCE)]
+    first, second, share = (np.empty((height, width), np.uint8) for _ in range(3))
+    aside = Line(0, width, stride, shares.shape[2])
+    for top, stop in _bands(height, width * sum(map(len, fields))):
+        above, band = Line(top, stop - top, stride, shares.shape[1]), pixels[:, :, top:stop].cpu()
+        near = (aside.sampled(field[:, above.first : above.last + 1], 2) for field in fields)
+        matte = torch.cat([affine(above.sampled(field, 1)[None], band)[0] for field in near])
+        most, labels = matte.clamp_(min=0).topk(2, dim=0)
+        first[top:stop], second[top:stop] = labels.byte().numpy()
+        share[top:stop] = (most[0] / most.sum(dim=0)).mul_(WHOLE).round_().byte().numpy()
+    rest(pixels)
+    return Matte(first, second, share)
+
+
+def stride_for(height: int, width: int) -> int:
+    """Give the pixels from one cell to the next on which the matte of a picture is fitted."""
+    return -(-max(height, width) // CELLS)
+
+
+def _bands(height: int, row: int) -> Iterator[tuple[int, int]]:
+    """Divide rows, each of so many numbers, into bands: the first row, and the one after."""
+    rows = max(1, BAND_NUMBERS // row)
+    for top in range(0, height, rows):
+        yield top, min(height, top + rows)
+
+
+@dataclass(frozen=True)
+class Line:
+    """Pixels along one axis, read out of a grid `factor` times as coarse.
+
+    Attributes:
+        start: the first pixel.
+        length: how many there are.
+        factor: pixels in a cell.
+        total: cells along the axis.
+    """
+
+    start: int
+    length: int
+    factor: int
+    total: int
+
+    def _position(self, pixel: int) -> float:
+        return min(max((pixel + 0.5) / self.factor - 0.5, 0.0), self.total - 1.0)
+
+    @property
+    def first(self) -> int:
+        """First cell of the grid that is read."""
+        return int(self._position(self.start))
+
+    @property
+    def last(self) -> int:
+        """Last cell of the grid that is read."""
+        return min(self.total - 1, int(self._position(self.start + self.length - 1)) + 1)
+
+    def sampled(self, field: Float[Tensor, "k a b"], axis: int) -> Float[Tensor, "k c d"]:
+        """Interpolate linearly between the cells first … last of the grid."""
+        pixels = torch.arange(self.start, self.start + self.length, dtype=torch.float64)
+        places = ((pixels + 0.5) / self.factor - 0.5).clamp(0, self.total - 1) - self.first
+        lower = places.long()
+        upper = (lower + 1).clamp(max=self.last - self.first)
+        share = (places - lower).to(field.dtype)
+        share = share[:, None] if axis == 1 else share
+        return torch.lerp(field.index_select(axis, lower), field.index_select(axis, upper), share)
