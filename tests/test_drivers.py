@@ -53,6 +53,11 @@ def test_windows_give_the_same_picture_as_the_whole(method, size, cat, ducks):
     assert (whole - tiled).abs().max() < 1 / 255
 
 
+def test_a_refined_picture_in_windows_is_that_of_the_whole(cat, ducks):
+    whole, tiled = both("wct2-sum", cat.resize((180, 150)), ducks, 160, alpha=0.5)
+    assert (whole - tiled).abs().max() < 1 / 255
+
+
 @pytest.mark.parametrize("method", ["wct2", "wct2-sum"])
 def test_sites_of_a_wave_may_be_edited_together(method, cat, ducks, monkeypatch):
     options = {"sites": ["encoder", "skip", "decoder"]}

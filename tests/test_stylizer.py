@@ -564,6 +564,20 @@ def test_the_shallow_levels_of_wct2_can_be_had_alone(cat, ducks, method):
     assert not np.array_equal(one, two)
 
 
+def test_wct2_sum_gives_back_what_should_stay_more_exactly_than_its_decoder_does(cat, ducks):
+    stylizer = universal_style.Stylizer("wct2-sum", device="cpu", dtype="float32")
+    options = {"alpha": 0, "smooth": "none", "style_size": 64}
+    refined, report = stylizer.run(cat, ducks, **options)
+    assert "refine" in report.seconds
+    _, request, task = stylizer.prepare(cat, ducks, **options)
+    once = replace(request.recipe, refined=False).carry(stylizer.loaded, task).pixels
+    decoded, picture = once.clamp(0, 1)[0].permute(1, 2, 0).numpy(), Image.of(cat).pixels
+    assert psnr(refined.pixels, picture) > psnr(decoded, picture) + 3 > 36
+    assert "refine" in stylizer.run(cat, ducks, alpha=[1, 1, 1, 0.9])[1].seconds
+    assert "refine" not in stylizer.run(cat, ducks)[1].seconds
+    assert "refine" not in universal_style.Stylizer("wct2", device="cpu").run(cat, ducks, alpha=0.5)[1].seconds
+
+
 def test_decoder_sites_need_the_picture_of_the_style(stylizer, cat, ducks):
     photographer = universal_style.Stylizer("wct2", device="cpu", dtype="float32")
     everywhere = array(photographer.transfer(cat, ducks, sites=["encoder", "skip", "decoder"]))
@@ -577,7 +591,38 @@ def test_what_is_usual_for_a_photographic_method_keeps_more_structure(photograph
     raw, _ = photographer.run(cat, ducks, smooth="none")
     usual, report = photographer.run(cat, ducks)
     assert report.options["smooth"] == ("closed-form" if photographer.method.name == "photo-wct" else "guided")
+    assert report.options["covariance_floor"] == (3 if photographer.method.name == "photo-wct" else 0)
     assert edge_ssim(usual.pixels, Image.of(cat).pixels) > edge_ssim(raw.pixels, Image.of(cat).pixels) + 0.01
+
+
+def test_a_usual_floor_is_for_symmetric_maps_alone():
+    recipe = universal_style.Stylizer("photo-wct", device="cpu", dtype="float32").method.recipe
+    floors = [
+        recipe(transform=name).as_options()["covariance_floor"] for name in (None, "ot", "adain", "wct", "cholesky")
+    ]
+    assert floors == [3, 3, 3, 0, 0]
+    assert recipe(transform="wct", covariance_floor=1).as_options()["covariance_floor"] == 1
+    assert recipe(covariance_floor=0).as_options()["covariance_floor"] == 0
+
+
+@pytest.mark.parametrize("method", ["wct", "photo-wct"])
+def test_what_lies_between_a_mask_and_an_outline_takes_its_own_sides_colour(method, ducks):
+    """A light sky beside a dark house whose mask is four pixels too wide: the sky's map is for all of the sky."""
+    content = torch.full((3, 128, 192), 0.9)
+    content[:, :, 96:] = 0.25
+    content += 0.02 * torch.rand(3, 128, 192, generator=torch.Generator().manual_seed(3))
+    style, mask = torch.full((3, 128, 192), 0.15), torch.zeros(3, 128, 192)
+    style[:, :, 96:] = torch.tensor([0.6, 0.5, 0.3])[:, None, None]
+    style += 0.02 * torch.rand(3, 128, 192, generator=torch.Generator().manual_seed(4))
+    mask[:, :, 92:] = 1
+    exact = torch.zeros(3, 128, 192)
+    exact[:, :, 96:] = 1
+    painter = universal_style.Stylizer(method, device="cpu", dtype="float32")
+    result, _ = painter.run(content, style, content_mask=mask, style_masks=[exact], levels=[1], smooth="none")
+    of_sky = result.pixels[:, 40:60].mean()
+    between = result.pixels[:, 92:94].mean()
+    assert of_sky < 0.25
+    assert between < of_sky + 0.2
 
 
 @pytest.mark.parametrize("smooth", ["none", "closed-form", "guided"])

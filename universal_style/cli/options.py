@@ -103,7 +103,7 @@ class Styling:
     ] = None
     covariance_floor: Annotated[
         float | None,
-        typer.Option(help="Added to variances: more keeps calm areas calm.", show_default="0"),
+        typer.Option(help="Added to variances: more keeps calm areas calm.", show_default="the method's"),
     ] = None
     style_weights: Annotated[str | None, typer.Option(help="One weight per style, such as 0.7,0.3.")] = None
     mix: Annotated[

@@ -177,7 +177,8 @@ def held_by(picture: int, device: torch.device | str = "cpu") -> int:
 
 def known_of(regions: LabelMap) -> int:
     """Estimate the bytes of what is known of regions, in each process; a picture without any has it in the base."""
-    return REGION_BYTES * (regions.count - 1)
+    matte = 0 if regions.matte is None else sum(plane.nbytes for plane in regions.matte.planes)
+    return REGION_BYTES * (regions.count - 1) + matte
 
 
 def footprint(stage: Stage) -> Footprint:

@@ -37,6 +37,9 @@ class ClosedForm:
         arrangement: of levels into stages.
         transform: of the features at every site.
         smoothing: name of the result's, in `SMOOTHINGS`.
+        refines: whether what should stay of a content is decoded once more, for deep features alone give it back too
+            roughly; where nothing is to stay, no one would see it.
+        usual_floor: under the covariances of symmetric maps unless another is asked for, see `transforms.Floored`.
     """
 
     name: str
@@ -48,6 +51,8 @@ class ClosedForm:
     arrangement: Arrangement
     transform: Transform
     smoothing: str
+    refines: bool = False
+    usual_floor: float = 0.0
     precisions: ClassVar[Sequence[str]] = ("auto", *DTYPES)
     holds_style: ClassVar[bool] = False
 
@@ -58,7 +63,7 @@ class ClosedForm:
         levels: Sequence[int] | None = None,
         sites: Sequence[str] | None = None,
         transform: str | None = None,
-        covariance_floor: float = 0.0,
+        covariance_floor: float | None = None,
         mix: str = "maps",
         tile: str | int = "auto",
         memory: str | int | None = None,
@@ -73,7 +78,8 @@ class ClosedForm:
             levels: those to edit, in order; the method's own when left out.
             sites: where on the walk to edit, of encoder, skip and decoder; the method's own when left out.
             transform: its name; the method's own when left out.
-            covariance_floor: at least 0, added to variances where a map would amplify, see `transforms.Floored`.
+            covariance_floor: at least 0, added to variances where a map would amplify, see `transforms.Floored`; the
+                method's own when left out.
             mix: of several styles: their maps, or their statistics.
             tile: auto, off, or the side in pixels of the windows that a picture is carried in.
             memory: what the process may take, such as 4GiB, to choose windows by; free memory when left out.
@@ -85,7 +91,10 @@ class ClosedForm:
         Raises:
             OptionError: an option is out of range or contradicts another.
         """
-        at_least(0, covariance_floor=covariance_floor)
+        chosen_transform = self.transform if transform is None else transform_named(transform)
+        usual_floor = self.usual_floor if chosen_transform.symmetric else 0.0
+        floor = usual_floor if covariance_floor is None else covariance_floor
+        at_least(0, covariance_floor=floor)
         chosen = self.usual_levels if levels is None else _levels(levels, self)
         places = self.usual_places if sites is None else _places(sites, self)
         stages = self.arrangement(chosen, places, self.pooling)
@@ -94,13 +103,15 @@ class ClosedForm:
                 f"method {self.name} has no site {' or '.join(places)} at level {', '.join(map(str, chosen))}; "
                 "add encoder to the sites, or a shallower level"
             )
+        alphas = _alphas(alpha, chosen)
         return Walks(
             pooling=self.pooling,
             levels=chosen,
             places=places,
             stages=stages,
-            alphas=_alphas(alpha, chosen),
-            transform=Floored(self.transform if transform is None else transform_named(transform), covariance_floor),
+            refined=self.refines and min(alphas.values()) < 1,
+            alphas=alphas,
+            transform=Floored(chosen_transform, floor),
             mixing=mixing_named(mix),
             driver=Tiled(bound_of(tile, memory), _observing(observe_size), _crew(workers, address, tile)),
         )
@@ -111,7 +122,7 @@ class ClosedForm:
         return [folder / f"{decoder_name(self.pooling.name, plan.level)}{SUFFIX}" for plan in plans]
 
 
-def _wct2(name: str, pooling: Pooling) -> ClosedForm:
+def _wct2(name: str, pooling: Pooling, refines: bool) -> ClosedForm:
     return ClosedForm(
         name=name,
         pooling=pooling,
@@ -122,6 +133,7 @@ def _wct2(name: str, pooling: Pooling) -> ClosedForm:
         arrangement=Progressive(4),
         transform=OptimalTransport(),
         smoothing="guided",
+        refines=refines,
     )
 
 
@@ -149,9 +161,10 @@ CLOSED_FORMS: dict[str, ClosedForm] = {
             arrangement=cascade,
             transform=OptimalTransport(),
             smoothing="closed-form",
+            usual_floor=3.0,
         ),
-        _wct2("wct2", HaarCat5Pooling()),
-        _wct2("wct2-sum", HaarSumPooling()),
+        _wct2("wct2", HaarCat5Pooling(), refines=False),
+        _wct2("wct2-sum", HaarSumPooling(), refines=True),
     )
 }
 

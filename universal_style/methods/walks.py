@@ -18,7 +18,7 @@ from universal_style.mixing import MIXINGS, Mixing
 from universal_style.names import name_in
 from universal_style.networks.checkpoints import Checkpoint
 from universal_style.networks.pooling import ASCENDING, Pooling
-from universal_style.networks.stage import Ascent, Stage, Walker
+from universal_style.networks.stage import Ascent, Refinement, Stage, Walker
 from universal_style.networks.vgg import LEVELS, stride_at
 from universal_style.regions import LabelMap
 from universal_style.report import Steps
@@ -35,6 +35,7 @@ class Walks:
         levels: those that are edited, in order.
         places: where on the walk features are edited, of `PLACES`.
         stages: in the order in which they run.
+        refined: whether what the last of them decodes is coded once more, see `networks.stage.Refinement`.
         alphas: strength by level, 0 to 1.
         transform: of the features, covariances with their floor.
         mixing: of several styles.
@@ -45,6 +46,7 @@ class Walks:
     levels: tuple[int, ...]
     places: tuple[str, ...]
     stages: tuple[StagePlan, ...]
+    refined: bool
     alphas: Mapping[int, float]
     transform: Floored
     mixing: Mixing
@@ -61,7 +63,7 @@ class Walks:
         } | self.driver.as_options()
 
     def steps(self, styles: int) -> int:
-        return 1 + styles + len(self.stages)
+        return 1 + styles + len(self.stages) + self.refined
 
     def carry(self, loaded: Loaded, task: Task) -> Carried:
         """Observe the styles, then walk through the stages."""
@@ -75,6 +77,8 @@ class Walks:
             decoder, checkpoint = loaded.decoder(self.pooling, plan.level)
             stages.append(Stage(loaded.encoder, decoder, self.pooling, plan.sites))
             checkpoints.append(checkpoint)
+        if self.refined:
+            stages.append(Refinement.of(stages[-1]))
         return stages, checkpoints
 
     def ready(self, loaded: Loaded, task: Task) -> Fitted:
@@ -117,11 +121,11 @@ class Fitted:
         with self.driver.crew.gathered() as hands:
             for stage in self.stages:
                 if windows := self.driver.plan(stage, regions, hands):
-                    self.witness.plans(f"relu{stage.decoder.level}_1", windows)
+                    self.witness.plans(stage.name, windows)
             for stage in self.stages:
-                steps.begin(f"relu{stage.decoder.level}_1")
+                steps.begin(stage.name)
                 pixels = self.driver.carry(stage, pixels, self.fit, regions, hands)
-                self.witness.sees(f"relu{stage.decoder.level}_1", pixels)
+                self.witness.sees(stage.name, pixels)
         return pixels
 
 

@@ -95,6 +95,11 @@ class Stage:
     sites: frozenset[Site]
 
     @property
+    def name(self) -> str:
+        """Of the step that it is, in reports."""
+        return f"relu{self.decoder.level}_1"
+
+    @property
     def stride(self) -> int:
         """Picture sizes must be multiples of this, in pixels."""
         return stride_at(self.decoder.level)
@@ -161,6 +166,29 @@ class Stage:
         except StopIteration as end:
             deepest: Tensor = end.value
             return deepest
+
+
+@dataclass(frozen=True)
+class Refinement(Stage):
+    """A stage that edits nothing and takes from a picture what its own coding adds: 2 x - D(E(x)).
+
+    Of a picture x = D(E(y)) it makes 2 D(E(y)) - D(E(D(E(y)))), in which an error of the coding counts by its square.
+
+    Source: Tukey 1977 (Exploratory Data Analysis), chapter 16, twicing.
+    """
+
+    @classmethod
+    def of(cls, stage: Stage) -> Refinement:
+        """Refine what a stage has decoded."""
+        return cls(stage.encoder, stage.decoder, stage.pooling, frozenset())
+
+    @property
+    def name(self) -> str:
+        return "refine"
+
+    def walk(self, pixels: Float[Tensor, "1 3 h w"]) -> Walk:
+        coded = yield from super().walk(pixels)
+        return 2 * pixels - coded
 
 
 def climb(

@@ -60,7 +60,7 @@ class Matte:
 def matte_of(shares: Float[Tensor, "k g v"], stride: int, pixels: Float[Tensor, "1 3 h w"]) -> Matte:
     """Fit the shares of regions as affine functions of a picture's colours in every window, and read them per pixel.
 
-    Source: He, Sun and Tang 2013, section 4.3 (feathering); fitted on cells and read at every pixel after He and Sun
+    Source: He, Sun and Tang 2013 (guided feathering); fitted on cells and read at every pixel after He and Sun
     2015, so that neither time nor memory grows with the radius.
 
     Args:
