@@ -20,6 +20,7 @@ ROOMS = [
     {"subjects"},
     {"methods"},
     {"request", "pretrained"},
+    {"dividing"},
     {"stylizer", "training"},
     {"contenders", "repetition", "sheets"},
     {"demo", "evaluation", "comparison", "explanation", "texture", "grids", "batch", "video"},

@@ -8,6 +8,7 @@ import torch
 from PIL import Image as Pillow
 
 import universal_style
+from universal_style.dividing import clustered
 from universal_style.errors import InputError, OptionError, OutputError
 from universal_style.images import Image
 from universal_style.methods import method_named
@@ -488,7 +489,7 @@ def test_regions_are_found_in_their_place(stylizer, ducks, height):
     content[: height // 2] = (30, 60, 200)
     content[height // 2 :] = np.random.default_rng(0).integers(0, 256, (height - height // 2, 256, 1))
     content[height // 2 :, :, 2] = 0
-    (regions, _) = stylizer._found_regions([Image.of(content), Image.of(ducks)], 2, 0)
+    (regions, _) = clustered(stylizer.loaded, [Image.of(content), Image.of(ducks)], 2, 0)
     upper = regions.labels == regions.labels[0, 128]
     assert abs(float(upper.sum(axis=0).mean()) - height // 2) < 3
 

@@ -9,32 +9,23 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
 from PIL import Image as Pillow
-from torch.nn import functional
 
 from universal_style import pretrained
 from universal_style.devices import backend_named, peak_memory
+from universal_style.dividing import divided
 from universal_style.errors import InputError, OptionError
 from universal_style.images import Image, Source
 from universal_style.keep_colors import recoloured
 from universal_style.methods import BLIND, Carried, Task, Witness, method_named
 from universal_style.networks.checkpoints import bundled_folder
-from universal_style.networks.pooling import NearestPooling
-from universal_style.networks.vgg import stride_at
-from universal_style.regions import LabelMap, Match, Segmenter, assign, automatic_regions, match, read_masks, stacked
 from universal_style.report import Progress, Report, Steps, silent
 from universal_style.request import Request
 from universal_style.smoothing import smoothed
 from universal_style.styles import Style, every_ascent
-from universal_style.subjects import Loaded, StyleSource, Subject, subject_of
-from universal_style.windows import grown_length
+from universal_style.subjects import Loaded, StyleSource, subject_of
 
 _version = cache(version)  # reading it anew costs a tenth of the time of a small picture
-REGION_LONG_SIDE = 512
-"""Pictures are divided into automatic regions at this long side in pixels, or their own if it is smaller."""
-REGION_LEVELS = (3, 4)
-"""Automatic regions come from relu3_1, relu4_1 and colour."""
 
 
 class Stylizer:
@@ -185,16 +176,12 @@ class Stylizer:
         subjects = [subject_of(style, request.style_size).recolored(request.keep_colors, picture) for style in styles]
         carried = request.keep_colors.carried(picture)
         steps.begin("find regions")
-        regions, regions_of_styles = self._regions(request, carried, content_mask, subjects, style_masks)
+        regions, of_styles, matched = divided(
+            request, self.loaded, picture, carried, subjects, content_mask, style_masks
+        )
         coloured = picture.tensor(self.backend.device)
-        regions = regions.hiding(picture.hidden).following(coloured)
-        regions_of_styles = [
-            labels if s.picture is None else labels.hiding(s.picture.hidden).following(s.picture.tensor())
-            for s, labels in zip(subjects, regions_of_styles, strict=True)
-        ]
-        matched = self._matched(request, regions, regions_of_styles)
         pixels = coloured if carried is picture else carried.tensor(self.backend.device)
-        task = Task(pixels, coloured, regions, subjects, regions_of_styles, matched, request.seed, steps, witness)
+        task = Task(pixels, coloured, regions, subjects, of_styles, matched, request.seed, steps, witness)
         return picture, request, task
 
     def observe(self, *sources: StyleSource, style_size: int | None = None, progress: Progress = silent) -> Style:
@@ -218,61 +205,6 @@ class Stylizer:
             style = seen if style is None else style.merge(seen)
         assert style is not None  # there is a source
         return style
-
-    def _regions(
-        self,
-        request: Request,
-        picture: Image,
-        content_mask: Source | None,
-        subjects: Sequence[Subject],
-        style_masks: Sequence[Source | None],
-    ) -> tuple[LabelMap, list[LabelMap]]:
-        """Read the regions from masks, find them, or take each picture as one."""
-        for subject, mask in zip(subjects, style_masks, strict=False):
-            if subject.picture is None and mask is not None:
-                raise InputError(f"{subject.name} is a preset, which has no regions; give the picture for its mask")
-        masked = content_mask is not None or any(mask is not None for mask in style_masks)
-        if not subjects:
-            if masked:
-                raise OptionError(f"{self.method.name} holds one style for the whole picture; give no regions with it")
-            return LabelMap.uniform(picture.height, picture.width), []
-        if not (request.auto_regions or request.semantic_regions):
-            sizes = [subject.size for subject in subjects]
-            return read_masks(content_mask, style_masks, (picture.height, picture.width), sizes)
-        if masked:
-            raise OptionError("found regions and masks exclude each other; give one of them")
-        pictures = [picture, *(subject.picture for subject in subjects if subject.picture is not None)]
-        if request.semantic_regions:
-            segmenter = Segmenter.pretrained(self.backend.device)
-            content, *found = segmenter([p.tensor(self.backend.device) for p in pictures])
-        else:
-            content, *found = self._found_regions(pictures, request.auto_regions, request.seed)
-        rest = iter(found)
-        return content, [LabelMap.uniform(1, 1) if subject.picture is None else next(rest) for subject in subjects]
-
-    def _matched(self, request: Request, regions: LabelMap, regions_of_styles: Sequence[LabelMap]) -> Match:
-        """Say what each region takes from each style."""
-        if not regions_of_styles:
-            return Match(())
-        if not request.style_regions:
-            return match(regions, regions_of_styles, request.missing, request.weights)
-        if regions.is_uniform or not all(labels.is_uniform for labels in regions_of_styles):
-            raise OptionError("style-regions name regions of the content's mask; give that mask and no style masks")
-        return assign(regions, regions_of_styles, request.style_regions, request.missing, request.weights)
-
-    @torch.inference_mode()
-    def _found_regions(self, pictures: Sequence[Image], count: int, seed: int) -> list[LabelMap]:
-        """Cut pictures up together by their features, seen at `REGION_LONG_SIDE`."""
-        fine, coarse = REGION_LEVELS
-        features = []
-        for picture in pictures:
-            small = picture.scaled_to(min(REGION_LONG_SIDE, max(picture.height, picture.width)))
-            sides = [grown_length(side, stride_at(coarse)) for side in (small.height, small.width)]
-            pixels = functional.interpolate(small.tensor(self.backend.device), sides, mode="bilinear")
-            levels = dict(self.loaded.encoder.ascend(pixels, NearestPooling(), coarse))
-            blurred = functional.avg_pool2d(pixels, stride_at(fine))
-            features.append(stacked([levels[fine][0], levels[coarse][0], blurred[0]], *levels[fine].shape[2:]))
-        return automatic_regions(features, [(p.height, p.width) for p in pictures], count, seed)
 
     def report(self, request: Request, task: Task, result: Image, carried: Carried, asked: Mapping[str, Any]) -> Report:
         """Say what was done to a picture that was prepared, or to several.
