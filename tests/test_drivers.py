@@ -97,7 +97,7 @@ def test_shares_of_many_regions_are_asked_for_in_bands(cat, ducks, monkeypatch):
     colours = torch.randint(0, 6, (3, 8, 8)).repeat_interleave(19, dim=2).repeat_interleave(13, dim=1) / 5
     options = {"content_mask": colours[:, :101, :150], "levels": [3, 1]}
     asked = []
-    monkeypatch.setattr("universal_style.regions.matte.CELLS", 40)  # as few as those of a large picture
+    monkeypatch.setattr("universal_style.regions.matte.CELLS", 2)  # as few as those of a large picture
 
     def seen(self, *place, coverage=LabelMap.coverage):
         shares = coverage(self, *place)
@@ -136,7 +136,7 @@ def test_a_reduced_copy_gives_nearly_the_same_maps(cat, ducks):
 
 
 def test_a_region_that_vanishes_in_a_reduced_copy_is_carried_as_the_whole(cat, ducks, monkeypatch):
-    monkeypatch.setattr(LabelMap, "following", lambda self, pixels: self)  # a matte would reach beyond it
+    monkeypatch.setattr(LabelMap, "following", lambda self, pixels, reach: self)  # a matte would reach beyond it
     content = cat.resize((400, 300))
     mask = torch.zeros(3, 300, 400)
     mask[0, :, 197:204] = 1

@@ -507,7 +507,7 @@ def halves(height, width, border):
 
 
 @pytest.mark.parametrize("stride", [1, 4, 16])
-@pytest.mark.parametrize("cells", [512, 24])
+@pytest.mark.parametrize("cells", [8, 3])
 def test_shares_of_a_matte_sum_to_one_and_windows_agree(stride, cells, monkeypatch):
     monkeypatch.setattr("universal_style.regions.matte.CELLS", cells)
     regions = some_map().following(picture(53, 71))
@@ -523,7 +523,7 @@ def test_shares_of_a_matte_sum_to_one_and_windows_agree(stride, cells, monkeypat
 
 
 def test_a_matte_is_made_in_bands(monkeypatch):
-    monkeypatch.setattr("universal_style.regions.matte.CELLS", 40)
+    monkeypatch.setattr("universal_style.regions.matte.CELLS", 4)
     regions, pixels = some_map(), picture(53, 71)
     whole = regions.following(pixels).matte
     monkeypatch.setattr("universal_style.regions.matte.BAND_NUMBERS", 5000)
@@ -545,6 +545,15 @@ def test_regions_end_where_the_picture_has_its_edge(height):
     assert followed[:, : edge - 8].max() < 0.15
     assert followed[:, edge + 1 :].min() > 0.98
     assert drawn.coverage(1, height, width)[1, :, edge - 3 :].min() == 1
+
+
+def test_what_was_found_roughly_looks_further_for_its_edge():
+    pixels = torch.full((1, 3, 160, 320), 0.9)
+    pixels[..., 160:] = torch.tensor([0.2, 0.1, 0.1])[:, None, None]
+    rough = halves(160, 320, 148)
+    near, far = (rough.following(pixels, reach).coverage(1, 160, 320)[1] for reach in (1 / 64, 1 / 16))
+    assert far[:, 148:158].mean() < 0.5 < 0.65 < near[:, 148:158].mean()
+    assert far[:, 162:].min() > 0.95
 
 
 def test_regions_meet_softly_where_the_picture_has_no_edge():

@@ -12,7 +12,17 @@ from universal_style.errors import InputError, OptionError
 from universal_style.images import Image, Source
 from universal_style.networks.pooling import NearestPooling
 from universal_style.networks.vgg import stride_at
-from universal_style.regions import LabelMap, Match, Segmenter, assign, automatic_regions, match, read_masks, stacked
+from universal_style.regions import (
+    DRAWN,
+    LabelMap,
+    Match,
+    Segmenter,
+    assign,
+    automatic_regions,
+    match,
+    read_masks,
+    stacked,
+)
 from universal_style.request import Request
 from universal_style.subjects import Loaded, Subject
 from universal_style.windows import grown_length
@@ -21,6 +31,9 @@ LONG_SIDE = 512
 """Pictures are divided into automatic regions at this long side in pixels, or their own if it is smaller."""
 LEVELS = (3, 4)
 """Automatic regions come from relu3_1, relu4_1 and colour."""
+
+FOUND = 1 / 16
+"""How far borders that were found may lie from the outlines, as a share of the longer side: features are coarse."""
 
 
 def divided(
@@ -56,20 +69,22 @@ def divided(
     if not (request.auto_regions or request.semantic_regions):
         sizes = [subject.size for subject in subjects]
         regions, of_styles = read_masks(content_mask, style_masks, (content.height, content.width), sizes)
+        reach = DRAWN
     elif masked:
         raise OptionError("found regions and masks exclude each other; give one of them")
     else:
         regions, of_styles = _found(request, loaded, carried, subjects)
-    regions = _ending_in(content, regions)
+        reach = FOUND
+    regions = _ending_in(content, regions, reach)
     of_styles = [
-        labels if subject.picture is None else _ending_in(subject.picture, labels)
+        labels if subject.picture is None else _ending_in(subject.picture, labels, reach)
         for subject, labels in zip(subjects, of_styles, strict=True)
     ]
     return regions, of_styles, _matched(request, regions, of_styles)
 
 
-def _ending_in(picture: Image, labels: LabelMap) -> LabelMap:
-    return labels.hiding(picture.hidden).following(picture.tensor())
+def _ending_in(picture: Image, labels: LabelMap, reach: float) -> LabelMap:
+    return labels.hiding(picture.hidden).following(picture.tensor(), reach)
 
 
 def _found(

@@ -3,7 +3,7 @@
 from universal_style.regions.assignment import assign, colour_named
 from universal_style.regions.automatic import FEWEST_CLUSTERS, MOST_CLUSTERS, automatic_regions, cluster, stacked
 from universal_style.regions.colours import MOST_LABELS
-from universal_style.regions.label_map import Colour, LabelMap, moment_weights
+from universal_style.regions.label_map import DRAWN, Colour, LabelMap, moment_weights
 from universal_style.regions.masks import read_masks
 from universal_style.regions.matching import (
     KEEP,
@@ -20,6 +20,7 @@ from universal_style.regions.matching import (
 from universal_style.regions.semantic import Segmenter
 
 __all__ = [
+    "DRAWN",
     "FEWEST_CLUSTERS",
     "KEEP",
     "MAX_RATIO",

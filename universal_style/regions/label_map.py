@@ -16,6 +16,9 @@ from universal_style.regions.matte import Layer, Matte, matte_of, stride_for
 
 Colour = tuple[int, int, int]
 
+DRAWN = 1 / 64
+"""How far a drawn mask may be from the outline that it means, as a share of the longer side."""
+LEAST_REACH = 8.0
 SHOWN_AND_HIDDEN: tuple[Colour, ...] = ((255, 255, 255), (0, 0, 0))
 BAND_PIXELS = 1 << 20
 """Pixels, or shares of cells, that are counted at a time."""
@@ -91,17 +94,23 @@ class LabelMap:
         some = hidden is not None and hidden.any() and not hidden.all()
         return replace(self, hidden=hidden if some else None)
 
-    def following(self, pixels: Float[Tensor, "1 3 h w"]) -> LabelMap:
+    def following(self, pixels: Float[Tensor, "1 3 h w"], reach: float = DRAWN) -> LabelMap:
         """Let regions end at the edges of the picture that they were drawn for, softly where it has none.
 
         A mask is seldom drawn to the pixel, and what lies between its outline and the picture's would take the wrong
         side's map: a bright sky stays bright beside a building that has turned dark, a rim of light.
+
+        Args:
+            pixels: RGB in [0, 1].
+            reach: how far from the labels' borders edges are looked for, as a share of the longer side; 8 pixels at the
+                least.
         """
         if self.count == 1:
             return self
-        stride = stride_for(self.height, self.width)
+        radius = max(LEAST_REACH, reach * max(self.height, self.width))
+        stride = stride_for(radius)
         shares = self.coverage(stride, -(-self.height // stride), -(-self.width // stride))
-        return replace(self, matte=matte_of(shares, stride, pixels))
+        return replace(self, matte=matte_of(shares, stride, radius, pixels))
 
     def coverage(
         self, stride: int, rows: int, columns: int, top: int = 0, left: int = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -17,10 +18,8 @@ from universal_style.smoothing.guided import GuidedFilter, affine
 
 WHOLE = 255
 """The share of a pixel that has one region alone."""
-CELLS = 512
-"""Of the longer side, at most, on which mattes are fitted."""
-RADIUS = 1 / 64
-"""Of the windows of the fit, as a share of the longer side, within which outlines are found; 8 pixels at the least."""
+CELLS = 8
+"""Of the radius of the windows that a matte is fitted in, at most; fewer would show, more would only take time."""
 EPSILON = 1e-4
 AT_ONCE = 8
 """Regions that are fitted at a time."""
@@ -57,7 +56,12 @@ class Matte:
         return (self.first, self.share), (self.second, WHOLE - self.share)
 
 
-def matte_of(shares: Float[Tensor, "k g v"], stride: int, pixels: Float[Tensor, "1 3 h w"]) -> Matte:
+def stride_for(radius: float) -> int:
+    """Give the pixels from one cell to the next for windows of a radius in pixels."""
+    return max(1, math.ceil(radius / CELLS))
+
+
+def matte_of(shares: Float[Tensor, "k g v"], stride: int, radius: float, pixels: Float[Tensor, "1 3 h w"]) -> Matte:
     """Fit the shares of regions as affine functions of a picture's colours in every window, and read them per pixel.
 
     Source: He, Sun and Tang 2013 (guided feathering); fitted on cells and read at every pixel after He and Sun
@@ -66,12 +70,12 @@ def matte_of(shares: Float[Tensor, "k g v"], stride: int, pixels: Float[Tensor, 
     Args:
         shares: of each cell, for at least two regions; those of a cell sum to 1.
         stride: pixels from one cell to the next; see `stride_for`.
+        radius: of the windows, within which outlines are found, in pixels.
         pixels: RGB in [0, 1], on any device.
     """
     height, width = pixels.shape[2:]
     colours = functional.avg_pool2d(pixels, stride, ceil_mode=True, count_include_pad=False).cpu()
-    radius = round(RADIUS * max(height, width, CELLS) / stride)
-    fit = GuidedFilter(radius, EPSILON).fitted
+    fit = GuidedFilter(max(1, round(radius / stride)), EPSILON).fitted
     fields = [fit(some[None], colours)[0] for some in shares.split(AT_ONCE)]
     first, second, share = (np.empty((height, width), np.uint8) for _ in range(3))
     aside = Line(0, width, stride, shares.shape[2])
@@ -84,11 +88,6 @@ def matte_of(shares: Float[Tensor, "k g v"], stride: int, pixels: Float[Tensor, 
         share[top:stop] = (most[0] / most.sum(dim=0)).mul_(WHOLE).round_().byte().numpy()
     rest(pixels)
     return Matte(first, second, share)
-
-
-def stride_for(height: int, width: int) -> int:
-    """Give the pixels from one cell to the next on which the matte of a picture is fitted."""
-    return -(-max(height, width) // CELLS)
 
 
 def _bands(height: int, row: int) -> Iterator[tuple[int, int]]:
