@@ -526,7 +526,7 @@ def test_a_matte_is_made_in_bands(monkeypatch):
     monkeypatch.setattr("universal_style.regions.matte.CELLS", 4)
     regions, pixels = some_map(), picture(53, 71)
     whole = regions.following(pixels).matte
-    monkeypatch.setattr("universal_style.regions.matte.BAND_NUMBERS", 5000)
+    monkeypatch.setattr("universal_style.regions.matte.BAND_NUMBERS", 1000)
     for one, other in zip(whole.planes, regions.following(pixels).matte.planes, strict=True):
         assert np.array_equal(one, other)
     assert (whole.share >= 127).all()

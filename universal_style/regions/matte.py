@@ -74,25 +74,36 @@ def matte_of(shares: Float[Tensor, "k g v"], stride: int, radius: float, pixels:
         pixels: RGB in [0, 1], on any device.
     """
     height, width = pixels.shape[2:]
-    colours = functional.avg_pool2d(pixels, stride, ceil_mode=True, count_include_pad=False).cpu()
+    colours = _means(pixels, stride)
     fit = GuidedFilter(max(1, round(radius / stride)), EPSILON).fitted
     fields = [fit(some[None], colours)[0] for some in shares.split(AT_ONCE)]
     first, second, share = (np.empty((height, width), np.uint8) for _ in range(3))
     aside = Line(0, width, stride, shares.shape[2])
-    for top, stop in _bands(height, width * sum(map(len, fields))):
+    for top, stop in _bands(height, width * sum(map(len, fields)), 1):
         above, band = Line(top, stop - top, stride, shares.shape[1]), pixels[:, :, top:stop].cpu()
         near = (aside.sampled(field[:, above.first : above.last + 1], 2) for field in fields)
         matte = torch.cat([affine(above.sampled(field, 1)[None], band)[0] for field in near])
         most, labels = matte.clamp_(min=0).topk(2, dim=0)
         first[top:stop], second[top:stop] = labels.byte().numpy()
         share[top:stop] = (most[0] / most.sum(dim=0)).mul_(WHOLE).round_().byte().numpy()
-    rest(pixels)
+        rest(pixels)
     return Matte(first, second, share)
 
 
-def _bands(height: int, row: int) -> Iterator[tuple[int, int]]:
-    """Divide rows, each of so many numbers, into bands: the first row, and the one after."""
-    rows = max(1, BAND_NUMBERS // row)
+def _means(pixels: Float[Tensor, "1 3 h w"], stride: int) -> Float[Tensor, "1 3 g v"]:
+    """Average the pixels of each cell, of those that the picture's end cuts what is there."""
+    height, width = pixels.shape[2:]
+    means = []
+    for top, stop in _bands(height, 3 * width, stride):
+        band = pixels[:, :, top:stop]
+        means.append(functional.avg_pool2d(band, stride, ceil_mode=True, count_include_pad=False).cpu())
+        rest(pixels)
+    return torch.cat(means, dim=2)
+
+
+def _bands(height: int, row: int, multiple: int) -> Iterator[tuple[int, int]]:
+    """Divide rows, each of so many numbers, into bands of whole multiples: the first row, and the one after."""
+    rows = max(1, BAND_NUMBERS // row // multiple) * multiple
     for top in range(0, height, rows):
         yield top, min(height, top + rows)
 
