@@ -264,7 +264,8 @@ def test_a_bound_on_memory_makes_windows_or_says_what_is_needed(cat, ducks):
     with pytest.raises(OptionError, match=too_little) as alone:
         stylizer.run(content, ducks, memory="300MiB")
     mask = (torch.arange(100).repeat_interleave(5) / 99).expand(3, 400, -1)
-    needed = int(re.search(too_little, str(alone.value))[1]) + 99 * bounds.REGION_BYTES // 2**20
+    matte = 3 * 500 * 400
+    needed = int(re.search(too_little, str(alone.value))[1]) + -(-(99 * bounds.REGION_BYTES + matte) // 2**20)
     with pytest.raises(InputError, match=f"in 100 regions; this picture needs {needed}MiB"):
         stylizer.run(content, ducks, content_mask=mask, memory="1400MiB")
 

@@ -84,7 +84,8 @@ def divided(
 
 
 def _ending_in(picture: Image, labels: LabelMap, reach: float) -> LabelMap:
-    return labels.hiding(picture.hidden).following(picture.tensor(), reach)
+    labels = labels.hiding(picture.hidden)
+    return labels if labels.count == 1 else labels.following(picture.tensor(), reach)
 
 
 def _found(

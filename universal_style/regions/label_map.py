@@ -130,20 +130,19 @@ class LabelMap:
         if self.is_uniform:
             return torch.ones(1, rows, columns)
         shares = torch.empty(self.count, rows, columns)
-        layers: Sequence[Layer] = [(self.labels, None)] if self.matte is None else self.matte.layers
         width = min(columns * stride, self.width - left * stride)
         of_column = np.arange(width) // stride * self.count  # (w,)
         band = max(1, BAND_PIXELS // max(1, width * stride, columns * self.count))
         for start in range(0, rows, band):
             stop = min(rows, start + band)
             place = slice((top + start) * stride, (top + stop) * stride), slice(left * stride, left * stride + width)
+            layers: Sequence[Layer] = [(self.labels[place], None)] if self.matte is None else self.matte.layers(place)
             of_row = np.arange(len(self.labels[place])) // stride * (columns * self.count)  # (h,)
             of_cell = of_row[:, None] + of_column
             counts = np.zeros((stop - start) * columns * self.count)
             for labels, share in layers:
-                slots = (of_cell + labels[place]).ravel()  # (h, w) -> (h w)
-                weights = None if share is None else share[place].ravel()
-                counts += np.bincount(slots, weights, len(counts))
+                slots = (of_cell + labels).ravel()  # (h, w) -> (h w)
+                counts += np.bincount(slots, None if share is None else share.ravel(), len(counts))
             cells = counts.reshape(stop - start, columns, self.count)  # (rows columns k) -> (rows, columns, k)
             mean = cells / cells.sum(axis=2, keepdims=True)
             shares[:, start:stop] = torch.from_numpy(mean.astype(np.float32)).permute(2, 0, 1)

@@ -50,10 +50,10 @@ class Matte:
         """Give all three, in order."""
         return self.first, self.second, self.share
 
-    @property
-    def layers(self) -> tuple[Layer, Layer]:
-        """Give each pixel's two labels with their shares."""
-        return (self.first, self.share), (self.second, WHOLE - self.share)
+    def layers(self, place: tuple[slice, slice]) -> tuple[Layer, Layer]:
+        """Give the two labels of some pixels with their shares."""
+        share = self.share[place]
+        return (self.first[place], share), (self.second[place], WHOLE - share)
 
 
 def stride_for(radius: float) -> int:
