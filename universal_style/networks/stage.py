@@ -174,7 +174,7 @@ class Refinement(Stage):
 
     Of a picture x = D(E(y)) it makes 2 D(E(y)) - D(E(D(E(y)))), in which an error of the coding counts by its square.
 
-    Source: Tukey 1977 (Exploratory Data Analysis), chapter 16, twicing.
+    Source: Tukey 1977 (Exploratory Data Analysis), who smooths so: twicing.
     """
 
     @classmethod
