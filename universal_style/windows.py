@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -141,6 +141,13 @@ def _grids(length: int, stride: int, halo: int) -> list[_Grid]:
         lengths = [span.stop - span.start for span in spans]
         grids.append(_Grid(spans, max(lengths), sum(lengths)))
     return grids
+
+
+def row_bands(height: int, width: int, most: int) -> Iterator[tuple[int, int]]:
+    """Divide rows into bands of at most so many cells, but of one row at least: the first row, and the one after."""
+    rows = max(1, most // max(1, width))
+    for top in range(0, height, rows):
+        yield top, min(height, top + rows)
 
 
 def strip_area(height: int, width: int, stride: int, halo: int, parts: int) -> int:

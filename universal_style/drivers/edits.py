@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +15,7 @@ from universal_style.moments import Moments, columns_at_a_time
 from universal_style.networks.stage import Site
 from universal_style.regions import LabelMap
 from universal_style.transforms import AffineMap
-from universal_style.windows import Window
+from universal_style.windows import Window, row_bands
 
 SHARES = 1 << 22
 """Shares of cells, one for each region, that are in memory at a time."""
@@ -60,7 +60,7 @@ def tallies(features: Float[Tensor, "1 c g v"], site: Site, regions: LabelMap, w
         return [Tally(_moments(inside, None), float(height * width))]
     rows, columns = window.place(regions.height, regions.width, site.stride)
     seen = [Tally(Moments.empty(len(inside), exact_device(inside.device)), 0.0)] * regions.count
-    for top, stop in _bands(height, width * regions.count, SHARES):
+    for top, stop in row_bands(height, width * regions.count, SHARES):
         shares = regions.weights(site.stride, stop - top, width, rows.start + top, columns.start)
         areas = shares.sum(dim=(1, 2), dtype=torch.float64).tolist()
         weights = shares.square().to(features.device)
@@ -80,13 +80,13 @@ def send_through(
     height, width = features.shape[2:]
     most = columns_at_a_time(features.shape[1], features.device)
     if len(maps) == 1:
-        for top, stop in _bands(height, width, most):
+        for top, stop in row_bands(height, width, most):
             part = features[:, :, top:stop]
             part.copy_(maps[0](part if multiplies_halves(part) else part.float()))
         return features
-    for above, below in _bands(height, width * len(maps), SHARES):
+    for above, below in row_bands(height, width * len(maps), SHARES):
         shares = _shares(regions, site, window, above, below, width).to(features.device)
-        for top, stop in _bands(below - above, width, most):
+        for top, stop in row_bands(below - above, width, most):
             part = features[:, :, above + top : above + stop]
             given = part.float()
             edited = torch.zeros_like(given)
@@ -97,18 +97,11 @@ def send_through(
     return features
 
 
-def _bands(height: int, width: int, most: int) -> Iterator[tuple[int, int]]:
-    """Divide rows into bands of at most so many cells, but of one row at least: the first row, and the one after."""
-    rows = max(1, most // max(1, width))
-    for top in range(0, height, rows):
-        yield top, min(height, top + rows)
-
-
 def _moments(columns: Float[Tensor, "c rows columns"], weights: Float[Tensor, "rows columns"] | None) -> Moments:
     """Take moments band by band, so that no copy of all columns is made."""
     channels, height, width = columns.shape
     total = Moments.empty(channels, exact_device(columns.device))
-    for top, stop in _bands(height, width, columns_at_a_time(channels, columns.device)):
+    for top, stop in row_bands(height, width, columns_at_a_time(channels, columns.device)):
         share = None if weights is None else weights[top:stop].flatten()
         if share is None or share.any():
             total = total.merge(Moments.of(columns[:, top:stop].flatten(1), share))

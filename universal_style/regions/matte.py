@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +14,7 @@ from torch.nn import functional
 
 from universal_style.canvas import rest
 from universal_style.smoothing.guided import GuidedFilter, affine
+from universal_style.windows import row_bands
 
 WHOLE = 255
 """The share of a pixel that has one region alone."""
@@ -78,9 +78,9 @@ def matte_of(shares: Float[Tensor, "k g v"], stride: int, radius: float, pixels:
     fit = GuidedFilter(max(1, round(radius / stride)), EPSILON).fitted
     fields = [fit(some[None], colours)[0] for some in shares.split(AT_ONCE)]
     first, second, share = (np.empty((height, width), np.uint8) for _ in range(3))
-    aside = Line(0, width, stride, shares.shape[2])
-    for top, stop in _bands(height, width * sum(map(len, fields)), 1):
-        above, band = Line(top, stop - top, stride, shares.shape[1]), pixels[:, :, top:stop].cpu()
+    aside = _Line(0, width, stride, shares.shape[2])
+    for top, stop in row_bands(height, width * sum(map(len, fields)), BAND_NUMBERS):
+        above, band = _Line(top, stop - top, stride, shares.shape[1]), pixels[:, :, top:stop].cpu()
         near = (aside.sampled(field[:, above.first : above.last + 1], 2) for field in fields)
         matte = torch.cat([affine(above.sampled(field, 1)[None], band)[0] for field in near])
         most, labels = matte.clamp_(min=0).topk(2, dim=0)
@@ -94,22 +94,15 @@ def _means(pixels: Float[Tensor, "1 3 h w"], stride: int) -> Float[Tensor, "1 3 
     """Average the pixels of each cell, of those that the picture's end cuts what is there."""
     height, width = pixels.shape[2:]
     means = []
-    for top, stop in _bands(height, 3 * width, stride):
-        band = pixels[:, :, top:stop]
+    for top, stop in row_bands(-(-height // stride), 3 * width * stride, BAND_NUMBERS):
+        band = pixels[:, :, top * stride : stop * stride]
         means.append(functional.avg_pool2d(band, stride, ceil_mode=True, count_include_pad=False).cpu())
         rest(pixels)
     return torch.cat(means, dim=2)
 
 
-def _bands(height: int, row: int, multiple: int) -> Iterator[tuple[int, int]]:
-    """Divide rows, each of so many numbers, into bands of whole multiples: the first row, and the one after."""
-    rows = max(1, BAND_NUMBERS // row // multiple) * multiple
-    for top in range(0, height, rows):
-        yield top, min(height, top + rows)
-
-
 @dataclass(frozen=True)
-class Line:
+class _Line:
     """Pixels along one axis, read out of a grid `factor` times as coarse.
 
     Attributes:
