@@ -8,7 +8,6 @@ import torch
 from universal_style import canvas, devices, transfer
 from universal_style.drivers import bounds, edits
 from universal_style.drivers.bounds import bound_of, bytes_of
-from universal_style.drivers.waves import fitted
 from universal_style.drivers.whole import carry
 from universal_style.errors import InputError, OptionError, OutputError
 from universal_style.images import Image
@@ -56,22 +55,6 @@ def test_windows_give_the_same_picture_as_the_whole(method, size, cat, ducks):
 def test_a_refined_picture_in_windows_is_that_of_the_whole(cat, ducks):
     whole, tiled = both("wct2-sum", cat.resize((180, 150)), ducks, 160, alpha=0.5)
     assert (whole - tiled).abs().max() < 1 / 255
-
-
-@pytest.mark.parametrize("method", ["wct2", "wct2-sum"])
-def test_sites_of_a_wave_may_be_edited_together(method, cat, ducks, monkeypatch):
-    options = {"sites": ["encoder", "skip", "decoder"]}
-    alone, sizes = transfer(cat, ducks, method=method, **options), []
-
-    def counted(fit, seen):
-        sizes.append(len(seen))
-        return fitted(fit, seen)
-
-    waves = {"taken_together": lambda stage, _: {site: wave for wave in stage.waves for site in wave}}
-    for name, function in {**waves, "fitted": counted}.items():
-        monkeypatch.setattr(f"universal_style.drivers.whole.{name}", function)
-    np.testing.assert_array_equal(transfer(cat, ducks, method=method, **options), alone)
-    assert sizes[-7:] == [1, 4, 4, 4, 1, 1, 1]
 
 
 def test_windows_of_any_size_do(cat, ducks):

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from universal_style.moments import Moments
+from universal_style.roots import RELATIVE_CUTOFF, EighRoots, NewtonSchulzRoots, SvdRoots
 from universal_style.stylizer import Stylizer
-from universal_style.transforms import RELATIVE_CUTOFF, TRANSFORMS, EighRoots, NewtonSchulzRoots, SvdRoots, WhitenColor
+from universal_style.transforms import TRANSFORMS, OptimalTransport, WhitenColor
 
 CHANNELS = 8
 SEEDS = st.integers(0, 2**32)
@@ -54,7 +55,9 @@ def test_roots_of_any_condition(seed, decades, scale):
     torch.testing.assert_close(root @ root, matrix, rtol=0, atol=1e-4 * scale)
 
 
-@pytest.mark.parametrize("transform", [*TRANSFORMS.values(), WhitenColor(NewtonSchulzRoots())])
+@pytest.mark.parametrize(
+    "transform", [*TRANSFORMS.values(), WhitenColor(NewtonSchulzRoots()), OptimalTransport(NewtonSchulzRoots())]
+)
 @FEW
 @given(SEEDS, DECADES, DECADES, SCALES, SCALES)
 def test_maps_of_any_condition(transform, seed, of_content, of_style, content_scale, style_scale):

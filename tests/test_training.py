@@ -39,7 +39,15 @@ from universal_style.training.coordinates import (
 from universal_style.training.feed_forward import FeedForwardPlan
 from universal_style.training.loop import Recipe, Report, TrainingState, mean_psnr, train_decoder
 from universal_style.training.objective import Objective, Weights, column_moments
-from universal_style.training.pictures import Batches, as_pixels, held_out_of, random_crop, read_rgb, stream
+from universal_style.training.pictures import (
+    Batches,
+    as_pixels,
+    held_out_of,
+    random_crop,
+    read_rgb,
+    stream,
+    varied_crop,
+)
 from universal_style.training.rounding import compensated, rounded
 from universal_style.training.run import Plan, edited_levels, run
 from universal_style.training.states import reading_state, restore_scaler, write_state
@@ -108,6 +116,19 @@ def test_a_crop_fits_any_picture(size):
     for seed in range(5):
         crop = random_crop(Pillow.new("RGB", size), 64, np.random.default_rng(seed))
         assert crop.shape == (3, 64, 64)
+
+
+def test_varied_crops_are_turned_and_seen_in_other_light():
+    picture = Pillow.new("RGB", (64, 64), (40, 120, 200))
+    picture.paste((80, 160, 240), (0, 0, 64, 8))  # a band at the top
+    crops = [varied_crop(picture, 64, np.random.default_rng(seed)) for seed in range(60)]
+    assert all(crop.shape == (3, 64, 64) and crop.dtype == torch.uint8 for crop in crops)
+    upright = [bool((crop[:, :8] > crop[:, 8:16]).all()) for crop in crops]
+    natural = [
+        bool((crop.float().mean(dim=(1, 2)) - torch.tensor([45.0, 125.0, 205.0])).abs().max() < 3) for crop in crops
+    ]
+    assert 0.4 < np.mean(upright) < 0.9
+    assert 0.3 < natural.float().mean() < 0.7
 
 
 def test_whitened_coordinates_change_nothing_but_the_gradient(encoder, folder):

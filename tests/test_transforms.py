@@ -6,15 +6,13 @@ import torch
 
 from universal_style.errors import OptionError
 from universal_style.moments import Moments
+from universal_style.roots import RELATIVE_CUTOFF, EighRoots, NewtonSchulzRoots, SvdRoots
 from universal_style.transforms import (
     TRANSFORMS,
     AffineMap,
     Cholesky,
-    EighRoots,
     Floored,
-    NewtonSchulzRoots,
     OptimalTransport,
-    SvdRoots,
     WhitenColor,
     mix,
     transform_named,
@@ -105,14 +103,14 @@ def test_three_roots_agree(content):
     root, inverse = EighRoots()(covariance)
     torch.testing.assert_close(root @ root, covariance)
     torch.testing.assert_close(inverse @ covariance @ inverse, torch.eye(CHANNELS, dtype=torch.float64))
-    for others, tolerance in ((SvdRoots(), 1e-8), (NewtonSchulzRoots(), 2e-2)):
+    for others, tolerance in ((SvdRoots(), 1e-8), (NewtonSchulzRoots(), 1e-8)):
         other_root, other_inverse = others(covariance)
         scale_root, scale_inverse = root.abs().max().item(), inverse.abs().max().item()
         torch.testing.assert_close(other_root, root, rtol=0, atol=tolerance * scale_root)
         torch.testing.assert_close(other_inverse, inverse, rtol=0, atol=tolerance * scale_inverse)
 
 
-def test_newton_schulz_converges_to_its_damped_matrix(content):
+def test_newton_schulz_converges(content):
     covariance = Moments.of(content).covariance
     root, inverse = NewtonSchulzRoots()(covariance)
     torch.testing.assert_close(root @ inverse, torch.eye(CHANNELS, dtype=torch.float64), rtol=0, atol=1e-8)
@@ -124,6 +122,37 @@ def test_roots_of_nothing_are_nothing(roots):
         assert torch.equal(root, torch.zeros(4, 4, dtype=torch.float64))
 
 
+@pytest.mark.parametrize("kind", [WhitenColor, OptimalTransport])
+@pytest.mark.parametrize("decades", [2, 4, 8])
+def test_maps_by_products_are_those_by_decomposition(kind, decades):
+    """They differ by what lies under the cut-off, of which an iteration leaves nothing."""
+    spread = torch.logspace(0, -decades, CHANNELS, dtype=torch.float64)[:, None]
+    mixed, _ = torch.linalg.qr(torch.randn(CHANNELS, CHANNELS, dtype=torch.float64))
+    content, style = Moments.of(mixed @ (spread * columns(1))), Moments.of(spread.flip(0).sqrt() * columns(2))
+    by_products, by_spectrum = (kind(roots)(content, style).matrix for roots in (NewtonSchulzRoots(), EighRoots()))
+    apart = by_products - by_spectrum
+    moved = torch.trace(apart @ content.covariance @ apart.T) / torch.trace(style.covariance)
+    assert moved < 10 * RELATIVE_CUTOFF  # squared, as a share of the style's variance
+
+
+@NEEDS_CUDA
+@pytest.mark.parametrize("kind", [WhitenColor, OptimalTransport])
+def test_a_card_repeats_roots_for_other_matrices(kind):
+    transform = kind(NewtonSchulzRoots())
+    for seed in range(3):
+        content, style = Moments.of(columns(seed)), Moments.of(columns(seed + 9) ** 2)
+        on_card = transform(content.to("cuda"), style.to("cuda"))
+        torch.testing.assert_close(on_card.matrix.cpu(), transform(content, style).matrix, rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("roots", [EighRoots(), SvdRoots(), NewtonSchulzRoots()])
+def test_what_is_positive_stays(roots, content):
+    basis, _ = torch.linalg.qr(content[:, :CHANNELS])
+    values = torch.linspace(-1, 2, CHANNELS, dtype=torch.float64)
+    found = roots.positive((basis * values) @ basis.T)
+    torch.testing.assert_close(found, (basis * values.clamp(min=0)) @ basis.T, rtol=0, atol=1e-9)
+
+
 DEGENERATE = {
     "constant": torch.full((CHANNELS, 50), 0.5, dtype=torch.float64),
     "zero": torch.zeros(CHANNELS, 50, dtype=torch.float64),
@@ -133,7 +162,10 @@ DEGENERATE = {
 }
 
 
-@pytest.mark.parametrize("transform", [*TRANSFORMS.values(), WhitenColor(NewtonSchulzRoots()), WhitenColor(SvdRoots())])
+BY_OTHER_ROOTS = [kind(roots()) for kind in (WhitenColor, OptimalTransport) for roots in (NewtonSchulzRoots, SvdRoots)]
+
+
+@pytest.mark.parametrize("transform", [*TRANSFORMS.values(), *BY_OTHER_ROOTS])
 @pytest.mark.parametrize("of_content", DEGENERATE)
 @pytest.mark.parametrize("of_style", DEGENERATE)
 def test_degenerate_moments_give_a_finite_map_onto_the_mean(transform, of_content, of_style):

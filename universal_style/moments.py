@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import pairwise
@@ -81,48 +81,30 @@ class Moments:
             columns: one feature vector per column, any float precision.
             weights: non-negative weight per column (region coverage); 1 when left out.
         """
-        total = cls.empty(columns.shape[0], exact_device(columns.device))
-        rows = columns.T
-        if weights is not None:  # of all columns, most lie outside of a region
-            counted = weights > 0
-            rows, weights = rows[counted], weights[counted]
-        most, whole = columns_at_a_time(columns.shape[0], columns.device), len(rows) // CHUNK_COLUMNS * CHUNK_COLUMNS
-        for start, stop in pairwise([*range(0, whole, most), whole, len(rows)]):
-            if start == stop:
-                continue
-            size = min(CHUNK_COLUMNS, stop - start)
-            chunks = rows[start:stop].unflatten(0, (-1, size))  # (m, c) -> (b, k, c)
-            shares = None if weights is None else weights[start:stop].unflatten(0, (-1, size))
-            total = total.merge(cls._of_chunks(chunks, shares))
-        return total
+        return cls.of_parts([(columns, weights)], columns.shape[0], columns.device)
 
     @classmethod
-    def _of_chunks(cls, columns: Float[Tensor, "b k c"], weights: Float[Tensor, "b k"] | None) -> Moments:
-        """Sum each chunk in the columns' own precision, and the chunks in float64."""
-        home = exact_device(columns.device)
-        precision = torch.promote_types(columns.dtype, torch.float32)
-        if weights is None:
-            counts = columns.new_full(columns.shape[:1], columns.shape[1], dtype=precision)
-            means = columns.mean(dim=1, dtype=precision)
-            if multiplies_halves(columns):
-                near = means.to(columns.dtype)
-                centred = columns - near[:, None]  # rounded no more than the columns are
-                means, left = near.to(precision), means - near
-                scatter = torch.bmm(centred.mT, centred, out_dtype=precision)
-            else:
-                centred = columns - means[:, None]  # in the means' precision
-                left = centred.mean(dim=1)  # what rounding left of the mean
-                scatter = product_with_itself(centred)
-        else:
-            shares, work = weights.to(precision), columns.to(precision)
-            counts = shares.sum(dim=1)
-            over = counts.clamp(min=torch.finfo(precision).tiny)[:, None]
-            means = torch.einsum("bk,bkc->bc", shares, work) / over
-            centred = work - means[:, None]
-            left = torch.einsum("bk,bkc->bc", shares, centred) / over
-            scatter = (centred * shares[..., None]).mT @ centred
-        counts, means, left, scatter = (part.to(home).double() for part in (counts, means, left, scatter))
-        means, scatter = means + left, scatter.sum(dim=0)
+    def of_parts(cls, parts: Iterable[Part], channels: int, device: torch.device) -> Moments:
+        """Observe feature columns part by part, as if they lay side by side.
+
+        Args:
+            parts: columns (channels, n), and the weights of each; see `of`.
+            channels: of every part.
+            device: where they lie.
+        """
+        sums = [_sums(chunks, shares) for part in parts for chunks, shares in _chunked(*part)]
+        if not sums:
+            return cls.empty(channels, exact_device(device))
+        counts, means, left, scatters = zip(*sums, strict=True)
+        return cls._around(torch.cat(counts), torch.cat(means), torch.cat(left), torch.stack(scatters).sum(dim=0))
+
+    @classmethod
+    def _around(
+        cls, counts: Float[Tensor, " b"], means: Float[Tensor, "b c"], left: Float[Tensor, "b c"], scatter: Tensor
+    ) -> Moments:
+        """Join the sums of chunks, in float64; their scatters are about means that are `left` off."""
+        counts, means, left = counts.double(), means.double(), left.double()
+        means = means + left
         scatter = (scatter + scatter.T) / 2  # a product of matrices is symmetric but for rounding
         count = counts.sum()
         mean = counts @ means / count.clamp(min=TINY)
@@ -169,13 +151,65 @@ class Moments:
             scatter=self.scatter + other.scatter + torch.outer(gap, gap) * (self.count * share),
         )
 
-    def scaled(self, factor: float) -> Moments:
+    def scaled(self, factor: float | Float[Tensor, ""]) -> Moments:
         """Weigh every column by so much more."""
         return Moments(self.count * factor, self.mean, self.scatter * factor)
 
     def to(self, device: torch.device | str) -> Moments:
         """Move to a device."""
         return Moments(self.count.to(device), self.mean.to(device), self.scatter.to(device))
+
+
+Part = tuple[Tensor, Tensor | None]
+"""Columns (c, n), and the weight of each; 1 where there is none."""
+
+
+def _chunked(columns: Tensor, weights: Tensor | None) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Cut columns into chunks (b, k, c) and their weights likewise, so many at a time as the device works on."""
+    rows = columns.T
+    if weights is not None:  # of all columns, most lie outside of a region
+        counted = weights > 0
+        rows, weights = rows[counted], weights[counted]
+    most, whole = columns_at_a_time(columns.shape[0], columns.device), len(rows) // CHUNK_COLUMNS * CHUNK_COLUMNS
+    for start, stop in pairwise([*range(0, whole, most), whole, len(rows)]):
+        if start < stop:
+            size = min(CHUNK_COLUMNS, stop - start)
+            chunks = rows[start:stop].unflatten(0, (-1, size))  # (m, c) -> (b, k, c)
+            yield chunks, None if weights is None else weights[start:stop].unflatten(0, (-1, size))
+
+
+def _sums(
+    columns: Float[Tensor, "b k c"], weights: Float[Tensor, "b k"] | None
+) -> tuple[Float[Tensor, " b"], Float[Tensor, "b c"], Float[Tensor, "b c"], Float[Tensor, "c c"]]:
+    """Sum each chunk in the columns' own precision, and their scatters in float64.
+
+    Returns:
+        Counts; means; what rounding left of these; the sum of the scatters about them. Where float64 is computed.
+    """
+    precision = torch.promote_types(columns.dtype, torch.float32)
+    if weights is None:
+        counts = columns.new_full(columns.shape[:1], columns.shape[1], dtype=precision)
+        means = columns.mean(dim=1, dtype=precision)
+        if multiplies_halves(columns):
+            near = means.to(columns.dtype)
+            centred = columns - near[:, None]  # rounded no more than the columns are
+            left, means = means - near, near
+            scatter = torch.bmm(centred.mT, centred, out_dtype=precision)
+        else:
+            centred = columns - means[:, None]  # in the means' precision
+            left = centred.mean(dim=1)  # what rounding left of the mean
+            scatter = product_with_itself(centred)
+    else:
+        shares, work = weights.to(precision), columns.to(precision)
+        counts = shares.sum(dim=1)
+        over = counts.clamp(min=torch.finfo(precision).tiny)[:, None]
+        means = torch.einsum("bk,bkc->bc", shares, work) / over
+        centred = work - means[:, None]
+        left = torch.einsum("bk,bkc->bc", shares, centred) / over
+        scatter = (centred * shares[..., None]).mT @ centred
+    home = exact_device(columns.device)
+    counts, means, left, scatter = (part.to(home) for part in (counts, means, left, scatter))
+    return counts, means, left, scatter.sum(dim=0, dtype=torch.float64)
 
 
 def merge_all(parts: Iterable[Moments]) -> Moments:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, runtime_checkable
 
@@ -14,12 +14,9 @@ from torch.nn import functional
 from universal_style.devices import multiplies_halves
 from universal_style.moments import Moments
 from universal_style.names import looked_up
+from universal_style.roots import RELATIVE_CUTOFF, MatrixRoots, QuickestRoots
 
-RELATIVE_CUTOFF = 1e-5
-"""Eigenvalues under this share of the largest carry no information and are left out of an inverse.
-
-Departs: Li et al. 2017 drop eigenvalues under 1e-5 absolute; relative is the same for any scale of features.
-"""
+QUICKEST = QuickestRoots()
 
 NEGLIGIBLE_SHARE = 1e-9
 """Share of the squared features under which a content's variance is what float32 rounds off in a flat picture.
@@ -30,10 +27,6 @@ average, while Haar bands of them have no mean to tell their size by.
 Departs: without it, a picture of one colour would have its rounding errors whitened to full strength. Of photographs it
 drops nothing that `RELATIVE_CUTOFF` keeps.
 """
-
-NEWTON_SCHULZ_STEPS = 40
-"""Upper bound of the coupled iteration; it ends when the residual stops falling."""
-
 
 POINT_EVERY = 16
 """Of rows and columns of a feature picture, those that are looked at for a point near all."""
@@ -60,28 +53,32 @@ class AffineMap:
         )
 
     def __call__(self, features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
-        """Apply to every column of a feature picture, in the picture's precision.
+        """Apply to every column of a feature picture, and give them in its precision."""
+        return self.ready(features)(features).to(features.dtype)
+
+    def ready(self, features: Float[Tensor, "n c h w"]) -> Callable[[Tensor], Tensor]:
+        """Give what applies the map to parts of a feature picture, in no less than float32.
 
         Where halves are multiplied quickly the map is rounded to them, about a point near the columns: by no more than
         these are themselves.
         """
         if multiplies_halves(features):
             return self._about_a_point(features)
-        matrix, offset = (part.to(features.dtype).to(features.device) for part in (self.matrix, self.offset))
+        precision = torch.promote_types(features.dtype, torch.float32)
+        matrix, offset = (part.to(precision).to(features.device) for part in (self.matrix, self.offset))
         if features.device.type == "cpu":  # a 1×1 convolution is the quickest way; on cards it would round to TF32
-            return functional.conv2d(features, matrix[:, :, None, None], offset)  # (c, c) -> (c, c, 1, 1)
-        columns = features.movedim(1, -1)  # (n, c, h, w) -> (n, h, w, c)
-        return functional.linear(columns, matrix, offset).movedim(-1, 1)
+            kernel = matrix[:, :, None, None]  # (c, c) -> (c, c, 1, 1)
+            return lambda part: functional.conv2d(part.to(precision), kernel, offset)
+        return lambda part: functional.linear(part.to(precision).movedim(1, -1), matrix, offset).movedim(-1, 1)
 
-    def _about_a_point(self, features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+    def _about_a_point(self, features: Float[Tensor, "n c h w"]) -> Callable[[Tensor], Tensor]:
         """Give A (x - p) + (A p + b), p the mean of some columns."""
-        columns = features.movedim(1, -1)  # (n, c, h, w) -> (n, h, w, c)
-        some = columns[:, ::POINT_EVERY, ::POINT_EVERY].flatten(0, 2)
+        some = features.movedim(1, -1)[:, ::POINT_EVERY, ::POINT_EVERY].flatten(0, 2)  # (n, c, h, w) -> (m, c)
         point = some.mean(dim=0, dtype=torch.float32).to(features.dtype)
         largest = torch.finfo(features.dtype).max  # a flat picture's rounding would be amplified by more
         matrix = self.matrix.clamp(-largest, largest).to(features.dtype)
         offset = (self.offset + self.matrix @ point.double()).to(features.dtype)
-        return functional.linear(columns - point, matrix, offset).movedim(-1, 1)
+        return lambda part: functional.linear(part.movedim(1, -1) - point, matrix, offset).movedim(-1, 1)
 
     def blend(self, alpha: float) -> AffineMap:
         """Interpolate with the identity: alpha 0 changes nothing, 1 is the whole map.
@@ -93,88 +90,11 @@ class AffineMap:
 
 def mix(maps: Sequence[AffineMap], weights: Sequence[float]) -> AffineMap:
     """Give the weighted sum of maps; the weights sum to 1."""
-    return AffineMap(
-        sum((w * m.matrix for m, w in zip(maps, weights, strict=True)), start=torch.zeros_like(maps[0].matrix)),
-        sum((w * m.offset for m, w in zip(maps, weights, strict=True)), start=torch.zeros_like(maps[0].offset)),
-    )
-
-
-@runtime_checkable
-class MatrixRoots(Protocol):
-    """Square roots of a symmetric positive semidefinite matrix."""
-
-    def __call__(
-        self, matrix: Float[Tensor, "c c"], negligible: Tensor | float = 0.0
-    ) -> tuple[Float[Tensor, "c c"], Float[Tensor, "c c"]]:
-        """Give the root and the pseudo-inverse root.
-
-        Args:
-            matrix: symmetric, positive semidefinite.
-            negligible: eigenvalues up to this are left out of the inverse, beside those under `RELATIVE_CUTOFF`.
-        """
-        ...
-
-
-def _roots_from_spectrum(values: Tensor, vectors: Tensor, negligible: Tensor | float) -> tuple[Tensor, Tensor]:
-    root = values.clamp(min=0).sqrt()
-    kept = values > RELATIVE_CUTOFF * values.max().clamp(min=torch.finfo(values.dtype).tiny)
-    kept &= values > negligible
-    inverse = torch.where(kept, root, 1).reciprocal() * kept
-    return (vectors * root) @ vectors.T, (vectors * inverse) @ vectors.T
-
-
-@dataclass(frozen=True)
-class EighRoots:
-    """Roots by symmetric eigen-decomposition, E D^½ Eᵀ and E D^-½ Eᵀ, small eigenvalues dropped."""
-
-    def __call__(
-        self, matrix: Float[Tensor, "c c"], negligible: Tensor | float = 0.0
-    ) -> tuple[Float[Tensor, "c c"], Float[Tensor, "c c"]]:
-        values, vectors = torch.linalg.eigh(matrix)
-        return _roots_from_spectrum(values, vectors, negligible)
-
-
-@dataclass(frozen=True)
-class SvdRoots:
-    """Roots by singular value decomposition, as the papers write them; equal to `EighRoots`."""
-
-    def __call__(
-        self, matrix: Float[Tensor, "c c"], negligible: Tensor | float = 0.0
-    ) -> tuple[Float[Tensor, "c c"], Float[Tensor, "c c"]]:
-        vectors, values, _ = torch.linalg.svd(matrix)
-        return _roots_from_spectrum(values, vectors, negligible)
-
-
-@dataclass(frozen=True)
-class NewtonSchulzRoots:
-    """Roots by the coupled Newton–Schulz iteration: matrix products only.
-
-    Source: Higham 2008, Functions of Matrices, equation 6.35.
-    Departs: `RELATIVE_CUTOFF` times the largest eigenvalue's bound, or what is negligible if that is more, is added to
-        the diagonal, since the iteration has no spectrum to cut; rank-deficient matrices give a damped inverse where
-        `EighRoots` drops directions.
-    """
-
-    def __call__(
-        self, matrix: Float[Tensor, "c c"], negligible: Tensor | float = 0.0
-    ) -> tuple[Float[Tensor, "c c"], Float[Tensor, "c c"]]:
-        eye = torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
-        bound = torch.linalg.matrix_norm(matrix)
-        if bound <= negligible:
-            return torch.zeros_like(matrix), torch.zeros_like(matrix)
-        y = matrix / bound + max(RELATIVE_CUTOFF, float(negligible / bound)) * eye
-        z = eye
-        best = (torch.tensor(float("inf"), dtype=matrix.dtype, device=matrix.device), y, z)
-        for _ in range(NEWTON_SCHULZ_STEPS):
-            product = z @ y
-            residual = torch.linalg.matrix_norm(product - eye)
-            if not residual < best[0]:
-                break
-            best = (residual, y, z)
-            step = (3 * eye - product) / 2
-            y, z = y @ step, step @ z
-        _, root, inverse = best
-        return root * bound.sqrt(), inverse / bound.sqrt()
+    (first, share), *others = [(m, w) for m, w in zip(maps, weights, strict=True) if w] or [(maps[0], 0.0)]
+    mixed = first if share == 1 else AffineMap(first.matrix * share, first.offset * share)
+    for other, weight in others:
+        mixed = AffineMap(mixed.matrix + weight * other.matrix, mixed.offset + weight * other.offset)
+    return mixed
 
 
 @runtime_checkable
@@ -211,7 +131,7 @@ class WhitenColor:
         roots: how square roots are taken.
     """
 
-    roots: MatrixRoots = EighRoots()
+    roots: MatrixRoots = QUICKEST
     symmetric: ClassVar[bool] = False
 
     def __call__(self, content: Moments, style: Moments) -> AffineMap:
@@ -230,13 +150,12 @@ class OptimalTransport:
         roots: how square roots are taken.
     """
 
-    roots: MatrixRoots = EighRoots()
+    roots: MatrixRoots = QUICKEST
     symmetric: ClassVar[bool] = True
 
     def __call__(self, content: Moments, style: Moments) -> AffineMap:
         root, inverse = self.roots(content.covariance, _negligible(content))
-        inner = root @ style.covariance @ root
-        middle, _ = self.roots((inner + inner.T) / 2)
+        middle = self.roots.between(root, style.covariance)
         return _about_means(inverse @ middle @ inverse, content, style)
 
 
@@ -318,8 +237,7 @@ class Floored:
         held = self.transform(content.with_floor(self.covariance_floor), style.with_floor(self.covariance_floor))
         if not self.transform.symmetric:
             return held
-        values, vectors = torch.linalg.eigh(held.matrix - plain.matrix)
-        return _about_means(held.matrix - (vectors * values.clamp(min=0)) @ vectors.T, content, style)
+        return _about_means(held.matrix - QUICKEST.positive(held.matrix - plain.matrix), content, style)
 
 
 TRANSFORMS: dict[str, Transform] = {

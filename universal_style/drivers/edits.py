@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,8 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from universal_style.devices import exact_device, multiplies_halves
-from universal_style.moments import Moments, columns_at_a_time
+from universal_style.devices import exact_device
+from universal_style.moments import Moments, Part, columns_at_a_time
 from universal_style.networks.stage import Site
 from universal_style.regions import LabelMap
 from universal_style.transforms import AffineMap
@@ -19,6 +19,9 @@ from universal_style.windows import Window, row_bands
 
 SHARES = 1 << 22
 """Shares of cells, one for each region, that are in memory at a time."""
+
+NO_CELL = 1e-30
+"""Sum of squared shares of a region that was not seen: less than any that was."""
 
 Fit = Callable[[Site, Sequence[Moments]], Sequence[AffineMap]]
 """Says, from the moments of each label's columns at a site, which maps they go through."""
@@ -48,8 +51,7 @@ class Tally:
     @property
     def total(self) -> Moments:
         """Give the moments by area."""
-        count = float(self.moments.count)
-        return self.moments.scaled(self.area / count) if count > 0 else self.moments
+        return self.moments.scaled(self.area / self.moments.count.clamp(min=NO_CELL))
 
 
 def tallies(features: Float[Tensor, "1 c g v"], site: Site, regions: LabelMap, window: Window) -> list[Tally]:
@@ -80,9 +82,10 @@ def send_through(
     height, width = features.shape[2:]
     most = columns_at_a_time(features.shape[1], features.device)
     if len(maps) == 1:
+        applied = maps[0].ready(features)
         for top, stop in row_bands(height, width, most):
             part = features[:, :, top:stop]
-            part.copy_(maps[0](part if multiplies_halves(part) else part.float()))
+            part.copy_(applied(part))
         return features
     for above, below in row_bands(height, width * len(maps), SHARES):
         shares = _shares(regions, site, window, above, below, width).to(features.device)
@@ -100,12 +103,14 @@ def send_through(
 def _moments(columns: Float[Tensor, "c rows columns"], weights: Float[Tensor, "rows columns"] | None) -> Moments:
     """Take moments band by band, so that no copy of all columns is made."""
     channels, height, width = columns.shape
-    total = Moments.empty(channels, exact_device(columns.device))
-    for top, stop in row_bands(height, width, columns_at_a_time(channels, columns.device)):
-        share = None if weights is None else weights[top:stop].flatten()
-        if share is None or share.any():
-            total = total.merge(Moments.of(columns[:, top:stop].flatten(1), share))
-    return total
+
+    def parts() -> Iterator[Part]:
+        for top, stop in row_bands(height, width, columns_at_a_time(channels, columns.device)):
+            share = None if weights is None else weights[top:stop].flatten()
+            if share is None or share.any():
+                yield columns[:, top:stop].flatten(1), share
+
+    return Moments.of_parts(parts(), channels, columns.device)
 
 
 def _shares(

@@ -9,7 +9,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from universal_style.drivers.edits import Fit, send_through, tallies
-from universal_style.drivers.waves import fitted, taken_together
 from universal_style.moments import Moments
 from universal_style.networks.stage import Passage, Site, Walk
 from universal_style.regions import LabelMap
@@ -25,19 +24,10 @@ def carry(stage: Passage, pixels: Float[Tensor, "1 3 h w"], fit: Fit, regions: L
     """
     height, width = pixels.shape[2:]
     everything = whole_window(height, width, stage.stride)
-    waves = taken_together(stage, pixels.device)
-    waiting: dict[Site, Tensor] = {}
-    seen: dict[Site, list[Moments]] = {}
 
     def edit(site: Site, features: Tensor) -> Tensor:
-        """Edit in place, once all of the wave has been seen; until then the walk only holds them."""
-        waiting[site], seen[site] = features, moments_of_regions(features, site, regions)
-        if waiting.keys() == waves[site]:
-            for (place, given), maps in zip(waiting.items(), fitted(fit, seen), strict=True):
-                send_through(maps, given, place, regions, everything)
-            waiting.clear()
-            seen.clear()
-        return features
+        seen = moments_of_regions(features, site, regions)
+        return send_through(fit(site, seen), features, site, regions, everything)
 
     return drive(stage.walk(grown(pixels, stage.stride)), edit)[:, :, :height, :width]
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from universal_style.explanation.facts import Spectrum
 from universal_style.plots import plot
-from universal_style.transforms import RELATIVE_CUTOFF
+from universal_style.roots import RELATIVE_CUTOFF
 
 COLUMNS = 4
 FONT, DPI = 9, 100

@@ -29,31 +29,34 @@ def bordered(
     """
     wanted = features.dtype if dtype is None else dtype
     learns = features.requires_grad and torch.is_grad_enabled() and features.is_contiguous(memory_format=LAST)
-    if features.device.type == "cuda" or learns:
-        framed: Tensor = Framed.apply(features, INWARD[mode], wanted)
-        return framed
+    if learns or (features.requires_grad and features.device.type == "cuda"):
+        learned: Tensor = Framed.apply(features, INWARD[mode], wanted)
+        return learned
+    if features.device.type == "cuda":
+        return framed(features, INWARD[mode], wanted)
     return functional.pad(features.to(wanted), (1, 1, 1, 1), mode=mode)
 
 
+def framed(features: Float[Tensor, "n c h w"], inward: int, dtype: torch.dtype) -> Float[Tensor, "n c g v"]:
+    """Set the frame by copies of the picture, its rows and its columns, channels last in memory."""
+    count, channels, height, width = features.shape
+    shape = (count, channels, height + 2, width + 2)
+    whole = torch.empty(shape, dtype=dtype, device=features.device, memory_format=LAST)
+    whole[:, :, 1:-1, 1:-1] = features
+    whole[:, :, 0, 1:-1] = features[:, :, inward]
+    whole[:, :, -1, 1:-1] = features[:, :, -1 - inward]
+    whole[..., 0] = whole[..., 1 + inward]
+    whole[..., -1] = whole[..., -2 - inward]
+    return whole
+
+
 class Framed(torch.autograd.Function):
-    """The frame by copies of the picture, its rows and its columns, channels last in memory."""
+    """`framed`, with the way back of its gradients."""
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, inward: int, dtype: torch.dtype) -> Tensor:
         ctx.inward, ctx.dtype = inward, features.dtype
-        count, channels, height, width = features.shape
-        framed = torch.empty(
-            (count, channels, height + 2, width + 2),
-            dtype=dtype,
-            device=features.device,
-            memory_format=LAST,
-        )
-        framed[:, :, 1:-1, 1:-1] = features
-        framed[:, :, 0, 1:-1] = features[:, :, inward]
-        framed[:, :, -1, 1:-1] = features[:, :, -1 - inward]
-        framed[..., 0] = framed[..., 1 + inward]
-        framed[..., -1] = framed[..., -2 - inward]
-        return framed
+        return framed(features, inward, dtype)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:

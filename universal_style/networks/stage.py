@@ -74,7 +74,7 @@ def reach_down(level: int) -> int:
 Walk = Generator[tuple[Site, Tensor], Tensor, Tensor]
 """Yields (site, features), is sent the features to go on with, returns the decoded picture.
 
-Features may be sent back as they are and edited in place until the last site of their wave has been answered.
+Features may be edited in place and sent back.
 """
 
 

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from universal_style.devices import recorded
 from universal_style.errors import OutputError
 from universal_style.smoothing.affinity import EPSILON, SMALLEST_SIDE, Affinity, at_least, chunk_of
 from universal_style.smoothing.coarse import CoarseModels
@@ -162,10 +163,7 @@ class Steps:
             return
         self._take()
         if self._left.device.type == "cuda":
-            self._recorded = torch.cuda.CUDAGraph()
-            # records, and does nothing else; other threads may use the card meanwhile
-            with torch.cuda.graph(self._recorded, capture_error_mode="thread_local"):
-                self._take()
+            self._recorded, _ = recorded(self._take)
 
     def _take(self) -> None:
         tiny = torch.finfo(self._left.dtype).tiny

@@ -21,7 +21,7 @@ from universal_style.ranges import at_least, whole_seed
 from universal_style.training.coordinates import placeholder_coordinates, whiten_coordinates
 from universal_style.training.gradients import autocast
 from universal_style.training.objective import Objective, Weights
-from universal_style.training.pictures import Batches, as_pixels, check_side, stream
+from universal_style.training.pictures import Batches, as_pixels, check_side, stream, varied_crop
 from universal_style.training.states import reading_state, restore_scaler, write_state
 from universal_style.training.steps import Steps, adam, follow
 from universal_style.training.warm_start import regression_warm_start
@@ -227,7 +227,7 @@ def train_decoder(
 
     state.facts = state.facts or facts or {}
     objective = Objective(encoder, pooling, recipe.level, recipe.edited, recipe.weights)
-    batches = Batches(pictures, styles, recipe.side, recipe.plain, recipe.transformed, recipe.seed)
+    batches = Batches(pictures, styles, recipe.side, recipe.plain, recipe.transformed, recipe.seed, varied_crop)
     steps = Steps(decoder, average, objective, state.optimizer, scaler, precision)
     for batch in stream(batches, state.step, recipe.steps, workers):
         transformed = None

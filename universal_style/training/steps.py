@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.utils import parametrize
 
+from universal_style.devices import recorded
 from universal_style.networks.convolution import bias_of
 from universal_style.networks.decoder import Decoder
 from universal_style.training.coordinates import convolutions_in
@@ -120,11 +121,9 @@ class Steps:
 
     def _record(self, pixels: Float[Tensor, "n 3 h w"], transformed: Transformed | None) -> Recording:
         """Record a step, and do nothing else."""
-        graph = torch.cuda.CUDAGraph()
         for group in self._optimizer.param_groups:
             group["capturable"] = True
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-            terms = self._descend(pixels, transformed)
+        graph, terms = recorded(lambda: self._descend(pixels, transformed))
         for group in self._optimizer.param_groups:
             group["capturable"] = False  # or it would warn of steps that are not recorded
         return Recording(graph, pixels, transformed, terms)
