@@ -14,7 +14,7 @@ PACKAGE = Path(universal_style.__file__).resolve().parent
 ROOMS = [
     {"errors"},
     {"atomic", "canvas", "cluster", "folders", "locks", "names", "plots", "ranges", "tensor_files", "windows"},
-    {"images", "moments", "mixing", "networks", "roots", "transforms", "smoothing", "regions", "devices"},
+    {"images", "moments", "mixing", "networks", "roots", "transforms", "smoothing", "regions", "devices", "recordings"},
     {"drivers"},
     {"styles", "metrics", "report", "reference", "keep_colors", "lut"},
     {"subjects"},

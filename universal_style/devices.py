@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import psutil
 import torch
 
 from universal_style.errors import OptionError
-
-Result = TypeVar("Result")
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -78,20 +74,6 @@ def multiplies_halves(values: torch.Tensor) -> bool:
     """Say whether products of numbers in half precision are quickest as they are, their sums kept in float32."""
     halves = values.dtype in (torch.float16, torch.bfloat16)
     return halves and values.device.type == "cuda" and "dtype" in torch.ops.aten.bmm.overloads()
-
-
-def recorded(work: Callable[[], Result]) -> tuple[torch.cuda.CUDAGraph, Result]:
-    """Record the commands of work that a graphics card has done before, to repeat them with none between its parts.
-
-    Nothing is done but that; other threads may use the card meanwhile.
-
-    Returns:
-        What repeats it, and what the work gives: memory that every repetition writes to.
-    """
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-        result = work()
-    return graph, result
 
 
 def keep_freed_memory() -> None:

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from universal_style.devices import recorded
 from universal_style.errors import OutputError
+from universal_style.recordings import recorded
 from universal_style.smoothing.affinity import EPSILON, SMALLEST_SIDE, Affinity, at_least, chunk_of
 from universal_style.smoothing.coarse import CoarseModels
 

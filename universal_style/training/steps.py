@@ -9,9 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.utils import parametrize
 
-from universal_style.devices import recorded
 from universal_style.networks.convolution import bias_of
 from universal_style.networks.decoder import Decoder
+from universal_style.recordings import recorded
 from universal_style.training.coordinates import convolutions_in
 from universal_style.training.gradients import autocast, take_step
 from universal_style.training.objective import Objective, Transformed
