@@ -13,7 +13,8 @@ from PIL import ExifTags, ImageCms, ImageOps
 from PIL import Image as Pillow
 
 from universal_style.errors import InputError, OptionError, OutputError
-from universal_style.images import Image, check_fits, check_writable, long_side_of, output_format
+from universal_style.images import Image, check_fits, long_side_of, output_format
+from universal_style.outputs import check_writable
 
 
 def gradient(height=12, width=20):

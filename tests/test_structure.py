@@ -13,7 +13,19 @@ from universal_style import errors
 PACKAGE = Path(universal_style.__file__).resolve().parent
 ROOMS = [
     {"errors"},
-    {"atomic", "canvas", "cluster", "folders", "locks", "names", "plots", "ranges", "tensor_files", "windows"},
+    {
+        "atomic",
+        "canvas",
+        "cluster",
+        "folders",
+        "locks",
+        "names",
+        "outputs",
+        "plots",
+        "ranges",
+        "tensor_files",
+        "windows",
+    },
     {"images", "moments", "mixing", "networks", "roots", "transforms", "smoothing", "regions", "devices", "recordings"},
     {"drivers"},
     {"styles", "metrics", "report", "reference", "keep_colors", "lut"},

@@ -16,7 +16,6 @@ from typing import Any
 
 from universal_style.atomic import write_text
 from universal_style.errors import CheckpointError, InputError, OptionError
-from universal_style.images import make_folder
 from universal_style.methods import METHODS, Method
 from universal_style.networks.checkpoints import (
     SUMS,
@@ -25,6 +24,7 @@ from universal_style.networks.checkpoints import (
     listed_names,
     verify,
 )
+from universal_style.outputs import make_folder
 from universal_style.tensor_files import SUFFIX, read_facts
 
 CONFIG = "config.json"

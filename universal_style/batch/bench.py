@@ -17,8 +17,9 @@ from typing import Any, Literal
 from universal_style.batch.jobs import Job, Look
 from universal_style.batch.ledger import Ledger
 from universal_style.errors import CheckpointError, OptionError, UniversalStyleError, memory_ran_out
-from universal_style.images import Image, make_folder
+from universal_style.images import Image
 from universal_style.networks.checkpoints import SUMS, bundled_folder, sha256
+from universal_style.outputs import make_folder
 from universal_style.stylizer import Stylizer
 from universal_style.subjects import Subject, subject_of
 

@@ -12,9 +12,9 @@ from typing import Any
 from universal_style.atomic import remove_leftovers, replacing
 from universal_style.batch.jobs import Job
 from universal_style.errors import InputError, OutputError
-from universal_style.images import make_folder
 from universal_style.locks import claim
 from universal_style.networks.checkpoints import sha256
+from universal_style.outputs import make_folder
 
 RECORDS = ".universal-style"
 """Folder of the records, in the folder of the results."""

@@ -61,8 +61,8 @@ def batch(
     """Give many pictures many styles; what is finished is skipped, so a batch that was stopped goes on."""
     from universal_style.batch import PAIRINGS, Ledger, Summary, contents_in, looks_in, outcomes, planned
     from universal_style.batch.jobs import held_look
-    from universal_style.images import check_spared, check_writable, make_folder
     from universal_style.methods import method_named
+    from universal_style.outputs import check_spared, check_writable, make_folder
     from universal_style.request import Request
 
     options = styling.options | descending.options

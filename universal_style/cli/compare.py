@@ -39,7 +39,7 @@ def compare(
         from universal_style.comparison import USUAL, Entry, Pair, as_json, contact_sheet, draw_losses
         from universal_style.comparison import compare as compared
     from universal_style.contenders import Contender
-    from universal_style.images import make_folder
+    from universal_style.outputs import make_folder
 
     options = {"size": size, "style_size": size, "content_mask": content_mask, "style_masks": [style_mask]}
     pair = Pair(content, style, options if style_mask else options | {"style_masks": ()})

@@ -24,7 +24,8 @@ def demo(
 ) -> None:
     """Restyle the bundled pictures and write a contact sheet."""
     from universal_style.demo import contact_sheet
-    from universal_style.images import check_writable, output_format
+    from universal_style.images import output_format
+    from universal_style.outputs import check_writable
     from universal_style.stylizer import Stylizer
 
     output_format(output)

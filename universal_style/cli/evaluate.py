@@ -36,7 +36,7 @@ def evaluate(
     with extra("plots"):
         from universal_style.evaluation import Score, Summary, as_json, as_table, draw_scatter, pairs_in, unpaired
         from universal_style.evaluation import evaluate as judged
-    from universal_style.images import make_folder
+    from universal_style.outputs import make_folder
 
     chosen = Contender.all_of(contenders or ("wct", "photo-wct", "wct2"))
     found = pairs_in(pairs)

@@ -26,7 +26,8 @@ def grid(
 ) -> None:
     """Restyle one picture by every mix of two or four styles, on one sheet."""
     from universal_style.grids import corner_weights, interpolation_grid
-    from universal_style.images import check_spared, check_writable, output_format
+    from universal_style.images import output_format
+    from universal_style.outputs import check_spared, check_writable
     from universal_style.stylizer import Stylizer
 
     corner_weights(len(styles), steps)

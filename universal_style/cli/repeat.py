@@ -18,7 +18,8 @@ def repeat(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:
     """Make the picture of a report again, from the same files."""
-    from universal_style.images import check_spared, check_writable, output_format
+    from universal_style.images import output_format
+    from universal_style.outputs import check_spared, check_writable
     from universal_style.repetition import differences, read_report, repeated
     from universal_style.report import files_of
 

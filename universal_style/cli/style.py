@@ -26,7 +26,7 @@ def style_save(
 ) -> None:
     """Keep a style in a preset file, which stands wherever a style picture does."""
     from universal_style.folders import pictures_in
-    from universal_style.images import check_spared, check_writable
+    from universal_style.outputs import check_spared, check_writable
     from universal_style.stylizer import Stylizer
     from universal_style.tensor_files import check_tensor_file
 

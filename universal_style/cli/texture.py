@@ -27,7 +27,8 @@ def texture(
     running: Running,
 ) -> None:
     """Synthesise a texture from a style, of any size."""
-    from universal_style.images import check_fits, check_spared, check_writable
+    from universal_style.images import check_fits
+    from universal_style.outputs import check_spared, check_writable
     from universal_style.stylizer import Stylizer
     from universal_style.texture import synthesise
 

@@ -48,16 +48,9 @@ def transfer(
     ] = None,
 ) -> None:
     """Give a picture the style of others."""
-    from universal_style.images import (
-        Image,
-        check_fits,
-        check_spared,
-        check_writable,
-        long_side_of,
-        make_folder,
-        output_format,
-    )
+    from universal_style.images import Image, check_fits, long_side_of, output_format
     from universal_style.methods import BLIND, Witness, method_named
+    from universal_style.outputs import check_spared, check_writable, make_folder
     from universal_style.request import Request
 
     sources = styles or []

@@ -44,7 +44,7 @@ def video(
     running: Running,
 ) -> None:
     """Give a film the style of pictures; a run that was interrupted goes on where it was."""
-    from universal_style.images import check_spared, check_writable
+    from universal_style.outputs import check_spared, check_writable
 
     with extra("video"):
         from universal_style.video.run import restyle

@@ -21,7 +21,8 @@ from universal_style.errors import InputError, UniversalStyleError
 from universal_style.evaluation.judge import Judge, Score
 from universal_style.evaluation.pairs import Pair, pictures_by_name
 from universal_style.evaluation.summary import Summary, summary_of
-from universal_style.images import Image, make_folder
+from universal_style.images import Image
+from universal_style.outputs import make_folder
 from universal_style.stylizer import Stylizer
 
 

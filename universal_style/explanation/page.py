@@ -12,8 +12,9 @@ import numpy as np
 from universal_style.atomic import write_text
 from universal_style.explanation.facts import Explanation
 from universal_style.explanation.plots import draw_distances, draw_spectra
-from universal_style.images import Image, make_folder
+from universal_style.images import Image
 from universal_style.metrics import luma
+from universal_style.outputs import make_folder
 from universal_style.regions import LabelMap
 
 LONG_SIDE = 1024

@@ -7,18 +7,15 @@ numbers and colours on that way.
 from universal_style.images.arrays import size_at
 from universal_style.images.picture import Image
 from universal_style.images.reading import Source, known_formats, long_side_of, opened
-from universal_style.images.writing import FORMATS, check_fits, check_spared, check_writable, make_folder, output_format
+from universal_style.images.writing import FORMATS, check_fits, output_format
 
 __all__ = [
     "FORMATS",
     "Image",
     "Source",
     "check_fits",
-    "check_spared",
-    "check_writable",
     "known_formats",
     "long_side_of",
-    "make_folder",
     "opened",
     "output_format",
     "size_at",

@@ -33,7 +33,6 @@ __all__ = [
     "BLIND",
     "CLOSED_FORMS",
     "METHODS",
-    "OPTIMISERS",
     "Blind",
     "Carried",
     "Carrier",

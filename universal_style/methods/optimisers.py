@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import ClassVar
 
 from universal_style.errors import OptionError
-from universal_style.images import check_writable, output_format
+from universal_style.images import output_format
 from universal_style.methods.beginnings import INITS
 from universal_style.methods.descent import ENCODERS, POOLINGS, Descent
 from universal_style.mixing import shares
 from universal_style.names import looked_up
 from universal_style.networks.layers import check_layer
+from universal_style.outputs import check_writable
 from universal_style.ranges import at_least
 from universal_style.reference.descent import OPTIMIZERS
 

@@ -2,7 +2,6 @@
 
 from universal_style.regions.assignment import assign, colour_named
 from universal_style.regions.automatic import FEWEST_CLUSTERS, MOST_CLUSTERS, automatic_regions, cluster, stacked
-from universal_style.regions.colours import MOST_LABELS
 from universal_style.regions.label_map import DRAWN, Colour, LabelMap, moment_weights
 from universal_style.regions.masks import read_masks
 from universal_style.regions.matching import (
@@ -27,7 +26,6 @@ __all__ = [
     "MIN_PIXELS",
     "MISSING",
     "MOST_CLUSTERS",
-    "MOST_LABELS",
     "WHOLE",
     "Colour",
     "LabelMap",

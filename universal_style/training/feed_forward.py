@@ -15,12 +15,13 @@ from universal_style.devices import Backend, backend_named
 from universal_style.drivers.whole import drive
 from universal_style.errors import CheckpointError, OptionError
 from universal_style.folders import pictures_in
-from universal_style.images import Image, check_writable
+from universal_style.images import Image
 from universal_style.networks.checkpoints import bundled_folder, load_encoder, sha256
 from universal_style.networks.feed_forward import TransformNet, save_net
 from universal_style.networks.layers import Layers
 from universal_style.networks.pooling import NearestPooling
 from universal_style.networks.stage import Site
+from universal_style.outputs import check_writable
 from universal_style.plots import plot
 from universal_style.ranges import at_least, long_side, whole_seed
 from universal_style.reference.losses import ContentTerm, Energy, GramAim, RegionWeights, StyleTerm, squared_norm

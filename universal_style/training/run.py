@@ -15,13 +15,14 @@ from torch import Tensor
 from universal_style.devices import Backend, backend_named, exact_device
 from universal_style.errors import OptionError
 from universal_style.folders import pictures_in
-from universal_style.images import Image, make_folder
+from universal_style.images import Image
 from universal_style.methods import CLOSED_FORMS
 from universal_style.names import looked_up
 from universal_style.networks.checkpoints import bundled_folder, decoder_name, load_decoder, load_encoder
 from universal_style.networks.decoder import Decoder
 from universal_style.networks.pooling import POOLINGS, HaarSumPooling, Pooling
 from universal_style.networks.vgg import LEVELS, stride_at
+from universal_style.outputs import make_folder
 from universal_style.ranges import at_least
 from universal_style.tensor_files import SUFFIX
 from universal_style.training.export import CARD, CURVES, draw_curves, export_decoder, write_card

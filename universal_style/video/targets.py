@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from universal_style.atomic import replacing
 from universal_style.errors import OptionError, OutputError
-from universal_style.images import check_writable
+from universal_style.outputs import check_writable
 from universal_style.video.clips import Clip, Coding, Frame
 from universal_style.video.encoding import CODECS, Codec, Encoding, codec_named
 from universal_style.video.frame_folders import USUAL_CODING
