@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from universal_style.errors import OutputError
+from universal_style.windows import row_bands
 
 MAPPED_PIXELS = 24_000_000
 """Pictures of more pixels than this lie in a file; one of them is 288 MB, and a transfer keeps three."""
@@ -76,6 +77,4 @@ def rest(pixels: Tensor) -> None:
 
 def bands(height: int, width: int) -> Iterator[slice]:
     """Divide a picture into bands of rows to work on one after the other."""
-    rows = max(1, BAND_PIXELS // width)
-    for top in range(0, height, rows):
-        yield slice(top, min(height, top + rows))
+    return (slice(top, stop) for top, stop in row_bands(height, width, BAND_PIXELS))
