@@ -40,8 +40,17 @@ class Booked:
     laps: Laps
 
     def __call__(self, matrix, negligible=0.0):
+        return self._timed(self.roots, matrix, negligible)
+
+    def between(self, root, covariance):
+        return self._timed(self.roots.between, root, covariance)
+
+    def positive(self, matrix):
+        return self._timed(self.roots.positive, matrix)
+
+    def _timed(self, work, *given):
         self.laps.begin("roots")
-        found = self.roots(matrix, negligible)
+        found = work(*given)
         self.laps.begin("fit")
         return found
 

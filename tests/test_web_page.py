@@ -203,6 +203,7 @@ def test_a_painting_goes_with_its_picture(visit, files, change, size):
     change(page, files)
     page.wait_for_selector("#editor-0", state="hidden")
     page.click("#run")
+    page.wait_for_selector(".note li", state="detached")  # of the result before, which may have the same size
     page.wait_for_selector(f"text={size} pixels")
     assert page.locator(".note li").count() == 0
     paint(page)
