@@ -143,6 +143,7 @@ class Actions:
         session = self.sessions.of(request.session_hash)
         files = [self._content_file(session, content)]
         files += _pictures_among(self._style_files(session, uploads, chosen, ()))
+        session.laid_out[:] = files
         sheets: list[dict[str, Any]] = [
             {"background": canvas(self._picture(path)), "layers": [], "composite": None} for path in files
         ]
@@ -169,13 +170,21 @@ class Actions:
         bar: gr.Progress = BAR,
         *paintings: Sent,
     ) -> tuple[Any, ...]:
-        """Give the content its style as the page asks; paintings are those of the content and of each style picture."""
+        """Give the content its style as the page asks.
+
+        Args:
+            paintings: those of the content and of each style picture. They belong to the pictures that were laid out: a
+                slow browser may still send them when others have taken their place.
+        """
         session = self.sessions.begun(request.session_hash)
         order = _order(method, strength, keep_colors, smooth, style_size, regions)
         content_file = self._content_file(session, content)
         files = self._style_files(session, uploads, chosen, presets)
+        pictures = [content_file, *_pictures_among(files)]
         content_mask, *style_masks = [self._painting(session, sent) for sent in paintings]
-        by_file = dict(zip(_pictures_among(files), style_masks, strict=False))
+        if pictures != session.laid_out:
+            content_mask, style_masks = None, []
+        by_file = dict(zip(pictures[1:], style_masks, strict=False))
         masks = [by_file.get(path) for path in files]
         picture, result, report = self._carried(session, content_file, files, order, content_mask, masks, bar)
         room = session.emptied("result")

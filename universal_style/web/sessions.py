@@ -34,11 +34,13 @@ class Session:
     Attributes:
         room: folder of what was made for it.
         uploads: files that it brought.
+        laid_out: pictures that are painted on, the content first.
         stop: set when its work is to stop.
     """
 
     room: Path
     uploads: set[Path] = field(default_factory=set)
+    laid_out: list[Path] = field(default_factory=list)
     stop: threading.Event = field(default_factory=threading.Event)
 
     def check(self) -> None:
