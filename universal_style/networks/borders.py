@@ -29,12 +29,11 @@ def bordered(
     """
     wanted = features.dtype if dtype is None else dtype
     learns = features.requires_grad and torch.is_grad_enabled() and features.is_contiguous(memory_format=LAST)
-    if learns or (features.requires_grad and features.device.type == "cuda"):
-        learned: Tensor = Framed.apply(features, INWARD[mode], wanted)
-        return learned
-    if features.device.type == "cuda":
-        return framed(features, INWARD[mode], wanted)
-    return functional.pad(features.to(wanted), (1, 1, 1, 1), mode=mode)
+    if not (learns or features.device.type == "cuda"):
+        return functional.pad(features.to(wanted), (1, 1, 1, 1), mode=mode)
+    frame = Framed.apply if features.requires_grad else framed
+    whole: Tensor = frame(features, INWARD[mode], wanted)
+    return whole
 
 
 def framed(features: Float[Tensor, "n c h w"], inward: int, dtype: torch.dtype) -> Float[Tensor, "n c g v"]:
