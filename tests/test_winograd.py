@@ -2,8 +2,6 @@ import pytest
 import torch
 from torch.nn import functional
 
-from universal_style.networks.convolution import ReflectionConvolution
-from universal_style.networks.pooling import NearestPooling, doubled
 from universal_style.networks.winograd import winograd_convolution
 
 
@@ -42,35 +40,3 @@ def test_float32_loses_little():
     exact = functional.conv2d(*(part.double() for part in given))
     error = (winograd_convolution(*given) - exact).abs().max()
     assert error < 1e-5 * exact.abs().max()
-
-
-def test_layers_choose_it_where_it_was_measured_to_gain(monkeypatch):
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
-    wide, narrow = ReflectionConvolution(256, 256).requires_grad_(False), ReflectionConvolution(64, 64)
-    features = torch.rand(1, 256, 32, 40)
-    assert wide.filters_minimally(features)
-    assert not wide.filters_minimally(features[:, :, :16, :16])
-    assert not narrow.filters_minimally(features[:, :64])
-    middle = ReflectionConvolution(128, 128)
-    assert middle.filters_minimally(features[:, :128])
-    with torch.inference_mode():
-        assert not middle.filters_minimally(features[:, :128])
-    with torch.autocast("cpu", torch.bfloat16):
-        assert not wide.filters_minimally(features)
-    assert not wide.bfloat16().filters_minimally(features)
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
-    assert not wide.float().filters_minimally(features)
-
-
-@pytest.mark.parametrize("learns", [False, True])
-def test_a_layer_gives_the_same_either_way(monkeypatch, learns):
-    layer = ReflectionConvolution(256, 256)
-    features = torch.rand(1, 256, 32, 36)
-    with torch.set_grad_enabled(learns):
-        found = {}
-        for capability in ("AVX2", "AVX512"):
-            monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda chosen=capability: chosen)
-            found[capability] = layer(features), NearestPooling().up_and_activate(features, (), layer)
-    for quick, plain in zip(found["AVX2"], found["AVX512"], strict=True):
-        torch.testing.assert_close(quick, plain, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(found["AVX2"][1], layer(doubled(features)).relu(), rtol=1e-4, atol=1e-5)

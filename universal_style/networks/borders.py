@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
 
-LAST = torch.channels_last
+from universal_style.networks.layout import layout_of
+
 INWARD = {"reflect": 1, "replicate": 0}
 """Pixels from the border to the one that its frame repeats."""
 
@@ -20,7 +20,8 @@ def bordered(
     """Set a frame around each picture.
 
     torch's own padding takes channels apart on graphics cards, and the convolution after it puts them together again:
-    many times what the convolution itself takes. On a CPU its way back takes twice as long as that of copies.
+    many times what the convolution itself takes. On a CPU it copies what is part of a larger picture first, and its way
+    back takes twice as long as that of copies.
 
     Args:
         features: sides of at least two pixels where they are reflected.
@@ -28,19 +29,16 @@ def bordered(
         dtype: of the result; the features' own when left out.
     """
     wanted = features.dtype if dtype is None else dtype
-    learns = features.requires_grad and torch.is_grad_enabled() and features.is_contiguous(memory_format=LAST)
-    if not (learns or features.device.type == "cuda"):
-        return functional.pad(features.to(wanted), (1, 1, 1, 1), mode=mode)
     frame = Framed.apply if features.requires_grad else framed
     whole: Tensor = frame(features, INWARD[mode], wanted)
     return whole
 
 
 def framed(features: Float[Tensor, "n c h w"], inward: int, dtype: torch.dtype) -> Float[Tensor, "n c g v"]:
-    """Set the frame by copies of the picture, its rows and its columns, channels last in memory."""
+    """Set the frame by copies of the picture, its rows and its columns."""
     count, channels, height, width = features.shape
     shape = (count, channels, height + 2, width + 2)
-    whole = torch.empty(shape, dtype=dtype, device=features.device, memory_format=LAST)
+    whole = torch.empty(shape, dtype=dtype, device=features.device, memory_format=layout_of(features))
     whole[:, :, 1:-1, 1:-1] = features
     whole[:, :, 0, 1:-1] = features[:, :, inward]
     whole[:, :, -1, 1:-1] = features[:, :, -1 - inward]

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 from universal_style.networks.borders import bordered
-from universal_style.networks.winograd import OUT_OF, winograd_convolution
+from universal_style.networks.nnpack import has_nnpack, nnpack_convolution
+from universal_style.networks.winograd import winograd_convolution
 
-WINOGRAD_CHANNELS = {False: 256, True: 128}
-"""Channels from which a convolution by Winograd's products is quicker, without gradients and with them."""
-WINOGRAD_TILES = 64
-"""Tiles of 4×4 from which it is: under that the kernels are transformed for too little."""
+WINOGRAD_CHANNELS, NNPACK_CHANNELS = 128, 64
+"""From which a convolution is quicker with fewer products: by our own, which have gradients, and by NNPACK's."""
+LEAST_CELLS = 1024
+"""From which it is: under that the kernels are transformed for too little."""
 
+Convolve = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Takes features with their border, a weight and a bias."""
 PLAIN = (1, 1), (0, 0), (1, 1), 1
 """Stride, padding, dilation and groups, as cuDNN's fused convolutions take them."""
 
@@ -25,27 +31,7 @@ class ReflectionConvolution(nn.Conv2d):
         super().__init__(in_channels, out_channels, kernel_size=3)
 
     def forward(self, features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d h w"]:
-        bordered = self.bordered(features)
-        if self.filters_minimally(features):
-            return winograd_convolution(bordered, self.weight, bias_of(self))
-        return super().forward(bordered)
-
-    def filters_minimally(self, features: Float[Tensor, "n c h w"]) -> bool:
-        """Say whether Winograd's products are the quicker way for these features.
-
-        They are in float32 on CPUs with vectors of 256 bits, which spend their time multiplying: 1.5 times as fast at
-        256 channels, and 2.5 to 3.5 times with gradients. Wider CPUs have direct convolutions that are as fast.
-        """
-        count, _, height, width = features.shape
-        learns = torch.is_grad_enabled() and (self.weight.requires_grad or features.requires_grad)
-        return (
-            features.device.type == "cpu"
-            and torch.backends.cpu.get_cpu_capability() == "AVX2"
-            and self.weight.dtype == torch.float32
-            and not torch.is_autocast_enabled("cpu")
-            and min(self.in_channels, self.out_channels) >= WINOGRAD_CHANNELS[learns]
-            and count * height * width >= WINOGRAD_TILES * OUT_OF**2
-        )
+        return convolved(self.bordered(features), self.weight, bias_of(self))
 
     def activated(self, features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d h w"]:
         """Convolve, and put 0 in the place of negative numbers."""
@@ -58,6 +44,37 @@ class ReflectionConvolution(nn.Conv2d):
         """Reflect one pixel at each side, in the precision of the weights."""
         mixed = torch.is_autocast_enabled(features.device.type)
         return bordered(features, "reflect", features.dtype if mixed else self.weight.dtype)
+
+
+def convolved(
+    bordered: Float[Tensor, "n c g v"], weight: Float[Tensor, "d c 3 3"], bias: Float[Tensor, " d"]
+) -> Float[Tensor, "n d h w"]:
+    """Convolve features that have their border of one pixel, in the way that is quickest."""
+    return (minimal_filtering(bordered, weight) or functional.conv2d)(bordered, weight, bias)
+
+
+def minimal_filtering(features: Float[Tensor, "n c h w"], weight: Float[Tensor, "d c 3 3"]) -> Convolve | None:
+    """Give the way to convolve such features with fewer products, where that is quicker than the direct one."""
+    (count, _, height, width), channels = features.shape, min(weight.shape[:2])
+    if count * height * width < LEAST_CELLS or not gains_by_fewer_products(weight):
+        return None
+    if torch.is_grad_enabled() and (weight.requires_grad or features.requires_grad):
+        return winograd_convolution if channels >= WINOGRAD_CHANNELS else None
+    return nnpack_convolution if channels >= NNPACK_CHANNELS and has_nnpack() else None
+
+
+def gains_by_fewer_products(weight: Tensor) -> bool:
+    """Say whether multiplying is what takes a convolution's time on this machine.
+
+    It is in float32 on CPUs with vectors of 256 bits: fewer products are 1.4 to 3 times as fast there, and 2.5 to 3.5
+    times with gradients. Wider CPUs have direct convolutions that are as fast.
+    """
+    return (
+        weight.device.type == "cpu"
+        and torch.backends.cpu.get_cpu_capability() == "AVX2"
+        and weight.dtype == torch.float32
+        and not torch.is_autocast_enabled("cpu")
+    )
 
 
 def activates_at_once(features: Tensor) -> bool:

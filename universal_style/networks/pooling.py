@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -11,11 +10,16 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from universal_style.networks.borders import bordered
-from universal_style.networks.convolution import PLAIN, ReflectionConvolution, activates_at_once, bias_of
+from universal_style.networks.cells import convolved_from_cells, doubled, doubled_and_activated
+from universal_style.networks.convolution import PLAIN, ReflectionConvolution, activates_at_once, bias_of, convolved
+from universal_style.networks.layout import layout_of
 
 Kept = tuple[Tensor, ...]
 """What going down keeps for coming back up: nothing, where the maxima were, or wavelet bands."""
+
+
+NEAR, FULL = 2**-7, 250
+"""Difference from the maximum, as a share of it, from which a number counts as another; steps of what lies between."""
 
 
 @runtime_checkable
@@ -89,7 +93,7 @@ class NearestPooling:
     bands: tuple[str, ...] = ()
 
     def down(self, features: Float[Tensor, "n c h w"]) -> tuple[Float[Tensor, "n c g v"], Kept]:
-        return functional.max_pool2d(features, 2), ()
+        return largest_of_cells(features), ()
 
     def activate_and_down(
         self, features: Float[Tensor, "n c h w"], layer: ReflectionConvolution
@@ -141,8 +145,8 @@ class IndexPooling(Separately):
     Departs: half the maximum in place of zeros, which is about what other pixels of a window hold: 14 to 20 % of the
         energy of a VGG-19's activations before pooling is lost so, 43 to 53 % with zeros. Where several pixels of a
         window share the maximum, as in a window of zeros, all of them are filled and not the first alone, so that
-        nothing is shifted to the upper left. They are compared as bfloat16 whatever the precision, so that the networks
-        see the same pattern in each.
+        nothing is shifted to the upper left. What lies within a 128th of the maximum is filled in between, since a
+        choice would turn on rounding: pictures in windows or in bfloat16 would show another pattern.
     """
 
     name: str = "index"
@@ -151,13 +155,14 @@ class IndexPooling(Separately):
     bands: tuple[str, ...] = ()
 
     def down(self, features: Float[Tensor, "n c h w"]) -> tuple[Float[Tensor, "n c g v"], Kept]:
-        largest = functional.max_pool2d(features, 2)
-        return largest, (features.bfloat16() == doubled(largest.bfloat16()),)
+        largest = largest_of_cells(features)
+        steepness = 1 / (NEAR * largest.clamp(min=torch.finfo(features.dtype).tiny / NEAR))
+        gaps = (doubled(largest) - features).mul_(doubled(steepness))
+        return largest, ((1 - gaps).clamp_(min=0).mul_(FULL).round_().to(torch.uint8),)
 
     def up(self, features: Float[Tensor, "n c h w"], kept: Kept) -> Float[Tensor, "n c g v"]:
-        (where,) = kept
-        shares = where.view(torch.uint8) + 1  # halves of the maximum: a product is quicker than a choice, and as exact
-        return doubled(features / 2).mul_(shares)
+        (nearness,) = kept
+        return doubled(features / 2).mul_(nearness.to(features.dtype).div_(FULL).add_(1))
 
 
 @dataclass(frozen=True)
@@ -226,7 +231,15 @@ class HaarCat5Pooling(Separately):
         if activates_at_once(features):
             weight = weight.contiguous(memory_format=torch.channels_last)
             return torch.cudnn_convolution_add_relu(rest, weight, from_bands, 1.0, layer.bias, *PLAIN)
-        return from_bands.add_(functional.conv2d(rest, weight, layer.bias)).relu_()
+        return from_bands.add_(convolved(rest, weight, bias_of(layer))).relu_()
+
+
+def largest_of_cells(features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c g v"]:
+    """Give the maximum of each 2×2 cell; of planes row by row, of which torch's own takes one number at a time."""
+    if torch.is_grad_enabled() or layout_of(features) == torch.channels_last:
+        return functional.max_pool2d(features, 2)
+    rows = torch.maximum(features[:, :, ::2], features[:, :, 1::2])
+    return torch.maximum(rows[..., ::2], rows[..., 1::2])
 
 
 def haar_analysis(features: Float[Tensor, "n c h w"]) -> tuple[Float[Tensor, "n c g v"], ...]:
@@ -257,13 +270,13 @@ def haar_synthesis(
 
 
 class _Synthesis(torch.autograd.Function):
-    """Written to where it belongs, channels last; of an orthonormal transform the way back is the analysis."""
+    """Written to where it belongs; of an orthonormal transform the way back is the analysis."""
 
     @staticmethod
     def forward(ctx: Any, ll: Tensor, lh: Tensor, hl: Tensor, hh: Tensor) -> Tensor:
         count, channels, height, width = ll.shape
         shape = count, channels, 2 * height, 2 * width
-        features = torch.empty(shape, dtype=ll.dtype, device=ll.device, memory_format=torch.channels_last)
+        features = torch.empty(shape, dtype=ll.dtype, device=ll.device, memory_format=layout_of(ll))
         sides = (ll - lh, hl - hh), (ll + lh, hl + hh)
         for place, (mean, slope) in enumerate(sides):
             torch.sub(mean, slope, out=features[:, :, ::2, place::2])
@@ -273,71 +286,6 @@ class _Synthesis(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
         return haar_analysis(gradients[0])
-
-
-def convolved_from_cells(
-    features: Float[Tensor, "n c h w"],
-    layer: ReflectionConvolution,
-    weight: Float[Tensor, "e c 3 3"],
-    bias: Float[Tensor, " e"] | None = None,
-    signs: Sequence[tuple[int, int]] = ((1, 1),),
-) -> Float[Tensor, "n e g v"]:
-    """Convolve the doubled features without doubling them: a transposed convolution with stride 2.
-
-    Doubled features repeat each number in a 2×2 cell, so of nine products four suffice, over sums of weights. At the
-    border a reflected pixel lies in the cell that it would repeat.
-
-    Args:
-        features: at the size of the cells.
-        layer: whose precision holds.
-        weight: of the layer, for these features.
-        bias: added to every output, where there is one.
-        signs: for equal shares of the channels, in order, the sign of the upper and of the left half of each cell.
-    """
-    parts = []
-    for part, (upper, left) in zip(weight.float().chunk(len(signs), dim=1), signs, strict=True):
-        parts.append(_spread(_spread(part, 2, upper), 3, left))
-    kernel = (
-        torch.cat(parts, dim=1).transpose(0, 1).to(layer.weight.dtype).contiguous(memory_format=torch.channels_last)
-    )
-    cells = bordered(features, "replicate", kernel.dtype)
-    return functional.conv_transpose2d(cells, kernel, bias, stride=2, padding=3)
-
-
-def _spread(weight: Tensor, axis: int, sign: int) -> Tensor:
-    """Sum three taps over doubled cells, the first half of each times a sign, to the four that the cells have."""
-    before, middle, after = weight.unbind(axis)
-    return torch.stack((sign * after, sign * middle + after, sign * before + middle, before), dim=axis)
-
-
-def doubled_and_activated(features: Float[Tensor, "n c h w"], layer: ReflectionConvolution) -> Float[Tensor, "n e g v"]:
-    """Double, convolve and put 0 in the place of negative numbers.
-
-    On CPUs from cells, or for gradients by Winograd's products, whose way back is the quicker one; on graphics cards
-    just so, where cuDNN activates as it convolves.
-
-    The four places in a cell have sums of the weights of their own, and in half precision each is rounded on its own: a
-    checkerboard, faint, but all that a flat picture has, for the next level to whiten. So the features' means, which
-    carry most of it, go through the layer by themselves in float32, the same for all places.
-    """
-    if features.device.type == "cuda" or (torch.is_grad_enabled() and layer.filters_minimally(features)):
-        return layer.activated(doubled(features))
-    weight, bias = layer.weight, bias_of(layer)
-    if weight.dtype == torch.float32:
-        return convolved_from_cells(features, layer, weight, bias).relu_()
-    features = features.to(weight.dtype)
-    mean = features.mean(dim=(0, 2, 3), dtype=torch.float32).to(features.dtype)
-    of_mean = torch.mv(weight.float().sum(dim=(2, 3)), mean.float()) + bias
-    return convolved_from_cells(features - mean[:, None, None], layer, weight, of_mean.to(bias.dtype)).relu_()
-
-
-def doubled(features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c g v"]:
-    """Repeat each number in a cell of 2×2."""
-    if features.device.type != "cuda":
-        return functional.interpolate(features, scale_factor=2.0, mode="nearest")
-    count, channels, height, width = features.shape  # there torch's own reaches a quarter of the memory's speed
-    cells = features.permute(0, 2, 3, 1)[:, :, None, :, None].expand(-1, -1, 2, -1, 2, -1)
-    return cells.reshape(count, 2 * height, 2 * width, channels).permute(0, 3, 1, 2)  # (n, h, 2, w, 2, c) -> as above
 
 
 POOLINGS: dict[str, Pooling] = {

@@ -10,7 +10,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from universal_style.networks.convolution import gains_by_fewer_products
 from universal_style.networks.decoder import Decoder
+from universal_style.networks.layout import layout_of
+from universal_style.networks.nnpack import has_nnpack
 from universal_style.networks.pooling import Kept, Pooling
 from universal_style.networks.vgg import Encoder, block_convolutions, stride_at
 
@@ -199,7 +202,7 @@ def climb(
     Args:
         kept: receives what the pooling of each block keeps, as edited, for a decoder; without one it is let go.
     """
-    features = pixels
+    features = pixels.contiguous(memory_format=layout_of(next(encoder.parameters())))
     for block in encoder.blocks[:level]:
         own: list[Kept] = [] if kept is None else kept
         features = block(features, pooling, own)
@@ -272,11 +275,13 @@ class Passage(Walker, Protocol):
 
 
 def to_precision(network: torch.nn.Module, device: torch.device, dtype: torch.dtype) -> None:
-    """Move a network to a device and precision, channels last; what touches pixels stays float32.
+    """Move a network to a device and precision, weights laid out as they are read; what touches pixels stays float32.
 
     A bfloat16 number near 1 is a whole step of an 8-bit picture off, so conv1_1 of encoder and decoder keep float32.
     """
-    network.to(device).to(memory_format=torch.channels_last)
+    network.to(device)
     for name, module in network.named_modules():
         if isinstance(module, torch.nn.Conv2d):
             module.to(dtype=torch.float32 if name.endswith("conv1_1") else dtype)
+            planes = gains_by_fewer_products(module.weight) and has_nnpack()
+            module.to(memory_format=torch.contiguous_format if planes else torch.channels_last)

@@ -1,4 +1,4 @@
-"""Convolutions by Winograd's minimal filtering F(4×4, 3×3): a quarter of the products of the direct way.
+"""Convolutions with gradients by Winograd's minimal filtering F(4×4, 3×3): a quarter of the direct way's products.
 
 Source: Lavin and Gray 2016, Fast Algorithms for Convolutional Neural Networks, section 4.3:
 Y = Aᵀ [(G g Gᵀ) ⊙ (Bᵀ d B)] A for tiles d of 6×6 that overlap by two, kernels g of 3×3 and results Y of 4×4. Summed
@@ -17,8 +17,6 @@ from torch.nn import functional
 
 INTO, OUT_OF = 6, 4
 """Sides of the tiles that are read and of those that are written."""
-STRIP_BYTES = 32 * 2**20
-"""Of tiles that are convolved at a time where no gradients are asked for."""
 TILE = [[4, 0, -5, 0, 1, 0], [0, -4, -4, 1, 1, 0], [0, 4, -4, -1, 1, 0]]
 TILE += [[0, -2, -1, 2, 1, 0], [0, 2, -1, -2, 1, 0], [0, 4, 0, -5, 0, 1]]
 """Bᵀ."""
@@ -35,26 +33,9 @@ def winograd_convolution(
     height, width = (length - 2 for length in bordered.shape[2:])
     more = (0, -width % OUT_OF, 0, -height % OUT_OF)
     columns = (functional.pad(bordered, more) if any(more) else bordered).permute(0, 2, 3, 1).contiguous()
-    if not (torch.is_grad_enabled() and any(part.requires_grad for part in (columns, weight, bias))):
-        return _in_strips(columns, _kernels(weight), bias).permute(0, 3, 1, 2)[:, :, :height, :width]
     convolved: Tensor = _Winograd.apply(columns, weight, bias)
     # What comes out is changed in place by a ReLU; of a view, automatic differentiation would copy all for that, twice.
     return convolved[:, :, :height, :width].clone() if any(more) else convolved
-
-
-def _in_strips(
-    features: Float[Tensor, "n g v c"], kernels: Float[Tensor, "36 c d"], bias: Float[Tensor, " d"]
-) -> Float[Tensor, "n h w d"]:
-    """Convolve some rows of tiles at a time, since their products take five times the room of the features."""
-    count, height, width, channels = features.shape
-    result = features.new_empty(count, height - 2, width - 2, kernels.shape[2])
-    places = _places(result)
-    rows = OUT_OF * max(1, STRIP_BYTES // (INTO * INTO // OUT_OF * count * width * channels * features.element_size()))
-    for top in range(0, height - 2, rows):
-        strip = features[:, top : top + rows + 2]
-        first, last = top // OUT_OF, (top + rows) // OUT_OF
-        torch.add(_products(_seen(strip), kernels, strip), bias, out=places[:, first:last])
-    return result
 
 
 class _Winograd(torch.autograd.Function):

@@ -1,0 +1,11 @@
+"""How feature pictures lie in memory: each step leaves them as it found them, and a convolution as it is quickest."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def layout_of(features: Tensor) -> torch.memory_format:
+    """Say whether the channels of a pixel lie side by side, or the pixels of a channel; of a part, as in the whole."""
+    return torch.channels_last if features.stride(1) == 1 else torch.contiguous_format
