@@ -38,7 +38,7 @@ class Footprint:
         return min(self.small * pixels, self.large * pixels + self.beside)
 
 
-BAND = 400 * 2**20
+BAND = 520 * 2**20
 FOOTPRINTS = {
     "nearest": (Footprint(1250, 820, BAND), Footprint(1450, 820, BAND)),
     "index": (Footprint(1600, 1000, BAND), Footprint(2450, 1000, BAND)),
