@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from universal_style.networks.layout import layout_of
+from universal_style.networks.layout import room_like
 
 BAND_BYTES = {"cpu": 64 * 2**20, "cuda": 2 * 2**30}
 """Of the features in work at a time: on a CPU what its caches may hold, on a graphics card what keeps it busy."""
@@ -51,5 +51,4 @@ def _rows(picture: Tensor, cells: int, first: int, last: int) -> Tensor:
 
 def _room(part: Tensor, cells: int, seen: int) -> Tensor:
     count, channels, height, width = part.shape
-    shape = (count, channels, height // seen * cells, width)
-    return torch.empty(shape, dtype=part.dtype, device=part.device, memory_format=layout_of(part))
+    return room_like(part, (count, channels, height // seen * cells, width), part.dtype)

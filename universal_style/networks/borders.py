@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from universal_style.networks.layout import layout_of
+from universal_style.networks.layout import room_like
 
 INWARD = {"reflect": 1, "replicate": 0}
 """Pixels from the border to the one that its frame repeats."""
@@ -37,8 +37,7 @@ def bordered(
 def framed(features: Float[Tensor, "n c h w"], inward: int, dtype: torch.dtype) -> Float[Tensor, "n c g v"]:
     """Set the frame by copies of the picture, its rows and its columns."""
     count, channels, height, width = features.shape
-    shape = (count, channels, height + 2, width + 2)
-    whole = torch.empty(shape, dtype=dtype, device=features.device, memory_format=layout_of(features))
+    whole = room_like(features, (count, channels, height + 2, width + 2), dtype)
     whole[:, :, 1:-1, 1:-1] = features
     whole[:, :, 0, 1:-1] = features[:, :, inward]
     whole[:, :, -1, 1:-1] = features[:, :, -1 - inward]

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from universal_style.networks.cells import convolved_from_cells, doubled, doubled_and_activated
 from universal_style.networks.convolution import PLAIN, ReflectionConvolution, activates_at_once, bias_of, convolved
-from universal_style.networks.layout import layout_of
+from universal_style.networks.layout import layout_of, room_like
 
 Kept = tuple[Tensor, ...]
 """What going down keeps for coming back up: nothing, where the maxima were, or wavelet bands."""
@@ -275,8 +275,7 @@ class _Synthesis(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, ll: Tensor, lh: Tensor, hl: Tensor, hh: Tensor) -> Tensor:
         count, channels, height, width = ll.shape
-        shape = count, channels, 2 * height, 2 * width
-        features = torch.empty(shape, dtype=ll.dtype, device=ll.device, memory_format=layout_of(ll))
+        features = room_like(ll, (count, channels, 2 * height, 2 * width), ll.dtype)
         sides = (ll - lh, hl - hh), (ll + lh, hl + hh)
         for place, (mean, slope) in enumerate(sides):
             torch.sub(mean, slope, out=features[:, :, ::2, place::2])
