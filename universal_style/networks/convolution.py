@@ -66,7 +66,7 @@ def minimal_filtering(features: Float[Tensor, "n c h w"], weight: Float[Tensor, 
 def gains_by_fewer_products(weight: Tensor) -> bool:
     """Say whether multiplying is what takes a convolution's time on this machine.
 
-    It is in float32 on CPUs with vectors of 256 bits: fewer products are 1.4 to 3 times as fast there, and 2.5 to 3.5
+    It is in float32 on CPUs with vectors of 256 bits: fewer products are 1.3 to 3 times as fast there, and 2.5 to 3.5
     times with gradients. Wider CPUs have direct convolutions that are as fast.
     """
     return (
