@@ -28,7 +28,7 @@ from universal_style.networks.checkpoints import (
 )
 from universal_style.networks.decoder import Decoder
 from universal_style.networks.pooling import POOLINGS, HaarCat5Pooling, HaarSumPooling, NearestPooling
-from universal_style.training import loop
+from universal_style.training import coordinates, loop
 from universal_style.training import run as run_module
 from universal_style.training.coordinates import (
     TapMoments,
@@ -38,7 +38,8 @@ from universal_style.training.coordinates import (
 )
 from universal_style.training.feed_forward import FeedForwardPlan
 from universal_style.training.loop import Recipe, Report, TrainingState, mean_psnr, train_decoder
-from universal_style.training.objective import Objective, Weights, column_moments
+from universal_style.training.muon import Muon, orthogonalised
+from universal_style.training.objective import ENOUGH, Objective, Weights, column_moments, squared_error
 from universal_style.training.pictures import (
     Batches,
     as_pixels,
@@ -51,7 +52,7 @@ from universal_style.training.pictures import (
 from universal_style.training.rounding import compensated, rounded
 from universal_style.training.run import Plan, edited_levels, run
 from universal_style.training.states import reading_state, restore_scaler, write_state
-from universal_style.training.steps import BEFORE_RECORDING, Steps, adam
+from universal_style.training.steps import BEFORE_RECORDING, Steps
 from universal_style.training.warm_start import regression_warm_start, widened
 from universal_style.transforms import AffineMap
 
@@ -146,7 +147,8 @@ def test_whitened_coordinates_change_nothing_but_the_gradient(encoder, folder):
     assert not torch.allclose(decoder.blocks[0].conv2_1.parametrizations.weight.original, weight)
 
 
-def test_whitened_coordinates_whiten_a_kronecker_covariance():
+def test_whitened_coordinates_whiten_a_kronecker_covariance(monkeypatch):
+    monkeypatch.setattr(coordinates, "DAMPING", 1e-3)
     a, b = torch.randn(3, 3).double(), torch.randn(9, 9).double()
     channels, taps = a @ a.T + torch.eye(3), b @ b.T + torch.eye(9)
     form = WhitenedCoordinates(channels, taps)
@@ -266,7 +268,7 @@ def test_a_stopped_training_goes_on_where_it_was(encoder, folder, held_out, tmp_
         torch.testing.assert_close(parts[name], value, rtol=1e-4, atol=1e-5)
 
 
-def test_a_state_from_before_the_fused_optimizer_goes_on(encoder, folder, held_out, tmp_path):
+def test_a_state_of_another_optimiser_is_refused(encoder, folder, held_out, tmp_path):
     path, paths = tmp_path / "s.state", pictures_in(folder)
 
     def train(steps):
@@ -280,11 +282,45 @@ def test_a_state_from_before_the_fused_optimizer_goes_on(encoder, folder, held_o
     train(1)
     with reading_state(path) as saved:
         for group in saved["optimizer"]["param_groups"]:
-            group |= {"fused": None, "lr": 1e-3, "scale": 1.0}
+            del group["bias_rate"]
     write_state(path, saved)
-    state = train(2)
-    assert state.step == 2
-    assert all(float(facts["step"]) == 2 for facts in state.optimizer.state.values())
+    with pytest.raises(CheckpointError, match="s.state is a state of Adam, not of Muon; delete it to start anew"):
+        train(2)
+
+
+@pytest.mark.parametrize("shape", [(24, 90), (90, 24)])
+def test_a_step_turns_all_directions_of_a_matrix_equally_far(shape):
+    matrix = torch.randn(*shape) * torch.logspace(0, -1, shape[1])
+    values = torch.linalg.svdvals(orthogonalised(matrix))
+    assert values.min() > 0.5
+    assert values.max() < 1.3
+    left, _, right = torch.linalg.svd(matrix, full_matrices=False)
+    aligned = torch.linalg.multi_dot([left.T, orthogonalised(matrix), right.T])
+    torch.testing.assert_close(aligned, torch.diag(aligned.diagonal()), rtol=0, atol=1e-4)
+    assert aligned.diagonal().min() > 0.5
+    torch.testing.assert_close(orthogonalised(torch.zeros(*shape)), torch.zeros(*shape), rtol=0, atol=0)
+
+
+def test_a_step_is_skipped_where_a_scaler_says_so():
+    decoder = Decoder(1)
+    before = {name: value.detach().clone() for name, value in decoder.named_parameters()}
+    optimizer = Muon(decoder)
+    for group in optimizer.param_groups:
+        group["lr"] = torch.tensor(0.01)
+    for skipped in (1.0, 0.0):
+        for parameter in decoder.parameters():
+            parameter.grad = torch.full_like(parameter, torch.nan if skipped else 1.0)
+        optimizer.found_inf = torch.tensor(skipped)
+        optimizer.step()
+        moved = {name: float((value.detach() - before[name]).abs().max()) for name, value in decoder.named_parameters()}
+        assert all(0 < far < 1 for far in moved.values()) if not skipped else not any(moved.values())
+
+
+def test_the_error_of_pictures_is_their_mean_psnr():
+    wanted = torch.rand(3, 3, 16, 16)
+    given = wanted + torch.tensor([0.02, 0.1, 0.5]).view(3, 1, 1, 1)
+    decibels = torch.tensor([0.02, 0.1, 0.5]).square().add(ENOUGH).log10().mean() * -10
+    assert -10 * squared_error(given, wanted).log10() == pytest.approx(float(decibels), abs=1e-4)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -305,7 +341,7 @@ def test_a_recorded_step_is_the_step(folder, monkeypatch):
         seen = [as_pixels(batches[number].plain, device) for number in range(3)]
         whiten_coordinates(decoder, encoder, pooling, seen)
         scaler = torch.amp.GradScaler("cuda", init_scale=1024.0)
-        steps = Steps(decoder, average, objective, adam(decoder), scaler, torch.float16)
+        steps = Steps(decoder, average, objective, Muon(decoder), scaler, torch.float16)
         given = []
         for number in range(14):
             batch = batches[number]
@@ -361,7 +397,7 @@ def test_the_card_says_with_which_options_each_leg_was_trained(folder, tmp_path)
         list(run(plan(folder, tmp_path, levels=[1], steps=[steps], **options)))
         return [line for line in (tmp_path / "README.md").read_text().splitlines() if " steps " in f" {line[2:]}"]
 
-    first = "1 plain + 0 transformed crops of 32×32, Adam at 0.001, seed 0"
+    first = "1 plain + 0 transformed crops of 32×32, Muon at 0.001, seed 0"
     second = first.replace("0.001", "0.0005")
     options = {"plain": 1, "transformed": 0}
     assert course(2, **options) == [f"- 2 steps after the warm start, {first}"]

@@ -29,7 +29,7 @@ class DecoderTraining:
     transformed_from: Annotated[float, typer.Option(help="Share of the steps before transformed features join in.")] = (
         0.5
     )
-    learning_rate: Annotated[float, typer.Option(help="Peak rate of Adam, for 64 channels.")] = 1e-3
+    learning_rate: Annotated[float, typer.Option(help="Peak rate of Muon.")] = 8e-3
     measure_every: Annotated[int, typer.Option(help="Steps between held-out measures and saves.")] = 200
     workers: Annotated[int, typer.Option(help="Processes that read pictures.")] = 2
     start: Annotated[

@@ -1,6 +1,6 @@
 """Whitened coordinates: the optimiser sees each convolution as if its input channels and taps were uncorrelated.
 
-Features after a ReLU are strongly correlated, between channels and between the nine taps of a 3×3 window; Adam then
+Features after a ReLU are strongly correlated, between channels and between the nine taps of a 3×3 window; descent then
 crawls along the weak directions, which hold the detail. With the weights written as W = V (C ⊗ S)^-½, C the
 covariance of the channels and S that of the taps, the gradient in V is the one of a layer with white input.
 """
@@ -23,8 +23,12 @@ from universal_style.networks.pooling import Kept, Pooling
 from universal_style.networks.vgg import Encoder, convolution
 
 TAP_CHANNELS = 16
-DAMPING = 1e-3
-"""Share of the mean eigenvalue that is added to the spectrum of both factors."""
+DAMPING = 0.1
+"""Share of the mean eigenvalue that is added to the spectrum of both factors.
+
+With a thousandth, steps went so far along directions in which hardly anything had been seen that crops in other light
+burst: relu5_1's training diverged while its rate still warmed up.
+"""
 
 
 class WhitenedCoordinates(nn.Module):

@@ -133,7 +133,7 @@ def _course(recipe: Recipe, state: TrainingState) -> list[str]:
         legs.append({"until": state.step, **asdict(recipe)})
     words = [
         f"{leg['plain']} plain + {leg['transformed']} transformed crops of {leg['side']}×{leg['side']}, "
-        f"Adam at {leg['learning_rate']:g}, seed {leg['seed']}"
+        f"Muon at {leg['learning_rate']:g}, seed {leg['seed']}"
         for leg in legs
     ]
     total = f"- {state.step} steps after the warm start"

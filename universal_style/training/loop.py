@@ -20,10 +20,11 @@ from universal_style.networks.vgg import Encoder
 from universal_style.ranges import at_least, whole_seed
 from universal_style.training.coordinates import placeholder_coordinates, whiten_coordinates
 from universal_style.training.gradients import autocast
+from universal_style.training.muon import Muon
 from universal_style.training.objective import Objective, Weights
 from universal_style.training.pictures import Batches, as_pixels, check_side, stream, varied_crop
 from universal_style.training.states import reading_state, restore_scaler, write_state
-from universal_style.training.steps import Steps, adam, follow
+from universal_style.training.steps import Steps, follow
 from universal_style.training.warm_start import regression_warm_start
 
 WARM_START_SIDE = 256
@@ -47,7 +48,8 @@ class Recipe:
         transformed: crops per step whose features are transformed first.
         transformed_from: share of the steps that pass before transformed features join in, 0 to 1.
         side: side of the square crops in pixels, a multiple of 16.
-        learning_rate: peak rate of Adam for a layer of 64 inputs; it decays along a half cosine.
+        learning_rate: peak rate of Muon, about the share by which a step changes what a layer gives; it decays along a
+            half cosine.
         measure_every: steps from one held-out measure to the next.
         seed: of the crops and the transforms.
 
@@ -62,7 +64,7 @@ class Recipe:
     transformed: int = 2
     transformed_from: float = 0.5
     side: int = 192
-    learning_rate: float = 1e-3
+    learning_rate: float = 8e-3
     measure_every: int = 200
     seed: int = 0
     weights: Weights = field(default_factory=Weights)
@@ -109,7 +111,7 @@ class TrainingState:
 
     decoder: Decoder
     average: Decoder
-    optimizer: torch.optim.Optimizer
+    optimizer: Muon
     scaler: torch.amp.GradScaler
     step: int = 0
     curve: list[tuple[int, float, float]] = field(default_factory=list)
@@ -137,7 +139,7 @@ class TrainingState:
         """Take over a saved state; where its recipe was another, its steps so far become a leg.
 
         Raises:
-            CheckpointError: the file is damaged or belongs to another decoder.
+            CheckpointError: the file is damaged, belongs to another decoder or to another optimiser.
         """
         with reading_state(path) as saved:
             before = saved["recipe"]
@@ -147,8 +149,8 @@ class TrainingState:
                 )
             self.decoder.load_state_dict(saved["decoder"])
             self.average.load_state_dict(saved["average"])
-            for group in saved["optimizer"]["param_groups"]:
-                group["fused"] = True  # states had their steps on the CPU once
+            if "bias_rate" not in saved["optimizer"]["param_groups"][0]:
+                raise CheckpointError(f"{path} is a state of Adam, not of Muon; delete it to start anew")
             self.optimizer.load_state_dict(saved["optimizer"])
             restore_scaler(self.scaler, saved)
             self.step, self.curve = int(saved["step"]), [tuple(point) for point in saved["curve"]]
@@ -208,7 +210,7 @@ def train_decoder(
     scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
     if resume and state_path.exists():
         placeholder_coordinates(decoder)
-        state = TrainingState(decoder, average, adam(decoder), scaler)
+        state = TrainingState(decoder, average, Muon(decoder), scaler)
         state.load(state_path, recipe)
     else:
         batches = Batches(pictures, styles, WARM_START_SIDE, WARM_START_BATCH, 0, recipe.seed + 1)
@@ -218,7 +220,7 @@ def train_decoder(
             for name in regression_warm_start(decoder, encoder, pooling, source, unfitted):
                 yield Report("warm start", 0, recipe.steps, detail=name)
             whiten_coordinates(decoder, encoder, pooling, islice(source, WHITENING_BATCHES))
-        state = TrainingState(decoder, average, adam(decoder), scaler)
+        state = TrainingState(decoder, average, Muon(decoder), scaler)
         follow(average, decoder, torch.zeros((), device=device))
         psnr = measure()
         state.curve.append((0, math.nan, psnr))

@@ -9,7 +9,6 @@ from itertools import chain
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
 
 from universal_style.moments import Moments
 from universal_style.networks.decoder import Decoder
@@ -23,13 +22,16 @@ ALPHA_RANGE = (0.5, 1.0)
 PLAIN_DEPTH = 2
 """Deepest level of the feature term while only plain pictures are decoded: deeper ones cost more than they give."""
 
+ENOUGH = 2e-4
+"""Squared error under which a picture counts hardly more for being still nearer: 37 dB."""
+
 
 @dataclass(frozen=True)
 class Weights:
     """The balance of the terms.
 
     Attributes:
-        pixel: mean squared error of reconstructed pixels, of [0, 1].
+        pixel: squared error of reconstructed pixels, of [0, 1].
         feature: relative squared error of re-encoded features, summed over levels.
         transformed: the same at the decoder's own level, for transformed features.
         moments: relative squared distance of mean and covariance to the aimed ones, summed over levels.
@@ -68,6 +70,15 @@ def column_moments(features: Float[Tensor, "n c h w"]) -> tuple[Float[Tensor, " 
         mean = columns.mean(dim=1)
         centred = columns - mean[:, None]
         return mean, centred @ centred.T / (columns.shape[1] - 1)
+
+
+def squared_error(given: Float[Tensor, "n 3 h w"], wanted: Float[Tensor, "n 3 h w"]) -> Float[Tensor, ""]:
+    """Give the geometric mean over pictures of their mean squared errors, `ENOUGH` added to each.
+
+    Its logarithm is the mean PSNR: calm pictures count as much as rough ones, whose errors are many times theirs.
+    """
+    errors = (given - wanted).square().flatten(1).mean(dim=1)
+    return (errors + ENOUGH).log().mean().exp()
 
 
 @dataclass(frozen=True)
@@ -138,7 +149,7 @@ class Objective:
         pictures = decoder(features, kept, self.pooling)
         _, given = self.climb(pictures, self.level if transformed is not None else PLAIN_DEPTH)
         terms = {
-            "pixel": self.weights.pixel * functional.mse_loss(pictures[:count].float(), plain),
+            "pixel": self.weights.pixel * squared_error(pictures[:count].float(), plain),
             "feature": self.weights.feature
             * torch.stack([relative_error(g[:count], w) for g, w in zip(given, wanted, strict=False)]).sum(),
         }

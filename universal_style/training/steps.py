@@ -14,24 +14,11 @@ from universal_style.networks.decoder import Decoder
 from universal_style.recordings import recorded
 from universal_style.training.coordinates import convolutions_in
 from universal_style.training.gradients import autocast, take_step
+from universal_style.training.muon import Muon
 from universal_style.training.objective import Objective, Transformed
 
-RATE_CHANNELS = 64
-"""The learning rate holds for so many input channels and falls as one over their number.
-
-Source: Yang and Hu 2021 (maximal update parametrisation), Adam's rate for hidden weights.
-"""
 BEFORE_RECORDING = 3
 """Steps in which a graphics card chooses its algorithms and takes its memory."""
-
-
-def adam(decoder: Decoder) -> torch.optim.Optimizer:
-    """Make the optimiser of a decoder; its rates are tensors, so that a recorded step can have others."""
-    device = next(decoder.parameters()).device
-    groups = [
-        {"params": list(layer.parameters()), "lr": torch.zeros((), device=device)} for layer in convolutions_in(decoder)
-    ]
-    return torch.optim.Adam(groups, betas=(0.9, 0.99), fused=True)
 
 
 @dataclass(frozen=True)
@@ -66,7 +53,7 @@ class Steps:
         decoder: which learns.
         average: of the decoder's plain weights over the last steps.
         objective: the loss.
-        optimizer: of `adam`.
+        optimizer: of that decoder.
         scaler: of the loss, for half precision; one that is not enabled in others.
         precision: torch.float32, or a lower one for autocast.
     """
@@ -76,14 +63,16 @@ class Steps:
         decoder: Decoder,
         average: Decoder,
         objective: Objective,
-        optimizer: torch.optim.Optimizer,
+        optimizer: Muon,
         scaler: torch.amp.GradScaler,
         precision: torch.dtype,
     ) -> None:
         self._decoder, self._average, self._objective = decoder, average, objective
         self._optimizer, self._scaler, self._precision = optimizer, scaler, precision
         self._device = next(decoder.parameters()).device
-        self._rates = [torch.zeros((), device=self._device) for _ in optimizer.param_groups]
+        self._rate = torch.zeros((), device=self._device)
+        for group in optimizer.param_groups:
+            group["lr"] = self._rate
         self._keep = torch.zeros((), device=self._device)
         self._taken = {False: 0, True: 0}
         self._recorded: dict[bool, Recording] = {}
@@ -96,15 +85,13 @@ class Steps:
         Args:
             pixels: crops to be reconstructed, of the same number and size in every step.
             transformed: features to be decoded beside them, likewise.
-            rate: of learning, for a layer of `RATE_CHANNELS` inputs.
+            rate: of the optimiser.
             keep: share of the average that stays.
 
         Returns:
             The weighted terms of the loss.
         """
-        layers = convolutions_in(self._decoder)
-        for group, own, layer in zip(self._optimizer.param_groups, self._rates, layers, strict=True):
-            group["lr"] = own.fill_(rate * RATE_CHANNELS / layer.in_channels)
+        self._rate.fill_(rate)
         self._keep.fill_(keep)
         terms = self._take(pixels, transformed)
         return dict(zip(terms, torch.stack(list(terms.values())).tolist(), strict=True))
@@ -121,11 +108,7 @@ class Steps:
 
     def _record(self, pixels: Float[Tensor, "n 3 h w"], transformed: Transformed | None) -> Recording:
         """Record a step, and do nothing else."""
-        for group in self._optimizer.param_groups:
-            group["capturable"] = True
         graph, terms = recorded(lambda: self._descend(pixels, transformed))
-        for group in self._optimizer.param_groups:
-            group["capturable"] = False  # or it would warn of steps that are not recorded
         return Recording(graph, pixels, transformed, terms)
 
     def _descend(self, pixels: Float[Tensor, "n 3 h w"], transformed: Transformed | None) -> dict[str, Tensor]:
