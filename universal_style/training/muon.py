@@ -9,7 +9,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from universal_style.networks.convolution import bias_of
 from universal_style.networks.decoder import Decoder
 from universal_style.training.coordinates import convolutions_in
 
@@ -31,7 +30,7 @@ class Muon(torch.optim.Optimizer):
     Departs: a convolution's weight is the matrix of its output channels and everything else.
 
     Args:
-        decoder: in its whitened coordinates. Rates are tensors, so that a recorded step can have others.
+        decoder: in its whitened coordinates. Its rate, "lr", is for whoever takes the steps to set.
     """
 
     _step_supports_amp_scaling = True  # a scaler of the loss says in `found_inf` whether the step is to be skipped
@@ -41,8 +40,7 @@ class Muon(torch.optim.Optimizer):
             {"params": list(layer.parameters()), "bias_rate": BIAS_CHANNELS / layer.in_channels}
             for layer in convolutions_in(decoder)
         ]
-        rate = torch.zeros((), device=bias_of(convolutions_in(decoder)[0]).device)
-        super().__init__(groups, {"lr": rate})
+        super().__init__(groups, {"lr": 0.0})
         for group in self.param_groups:
             for parameter in group["params"]:
                 names = ["momentum"] if parameter.dim() > 1 else ["momentum", "squares"]
@@ -93,6 +91,3 @@ def orthogonalised(matrix: Float[Tensor, "d n"]) -> Float[Tensor, "d n"]:
         values = first * values + (third * square + fifth * square @ square) @ values
     turned: Tensor = (values if wide is matrix else values.T).to(matrix.dtype).contiguous()
     return turned
-
-
-__all__ = ["Muon", "orthogonalised"]
