@@ -34,13 +34,23 @@ def bordered(
     return whole
 
 
-def framed(features: Float[Tensor, "n c h w"], inward: int, dtype: torch.dtype) -> Float[Tensor, "n c g v"]:
-    """Set the frame by copies of the picture, its rows and its columns."""
+def framed(
+    features: Float[Tensor, "n c h w"], inward: int, dtype: torch.dtype, less: Float[Tensor, " c"] | None = None
+) -> Float[Tensor, "n c g v"]:
+    """Set the frame by copies of the picture, its rows and its columns.
+
+    Args:
+        less: is taken from each channel on the way, where it is given.
+    """
     count, channels, height, width = features.shape
     whole = room_like(features, (count, channels, height + 2, width + 2), dtype)
-    whole[:, :, 1:-1, 1:-1] = features
-    whole[:, :, 0, 1:-1] = features[:, :, inward]
-    whole[:, :, -1, 1:-1] = features[:, :, -1 - inward]
+    inside = whole[:, :, 1:-1, 1:-1]
+    if less is None:
+        inside.copy_(features)
+    else:
+        torch.sub(features, less[:, None, None], out=inside)
+    whole[:, :, 0, 1:-1] = inside[:, :, inward]
+    whole[:, :, -1, 1:-1] = inside[:, :, -1 - inward]
     whole[..., 0] = whole[..., 1 + inward]
     whole[..., -1] = whole[..., -2 - inward]
     return whole

@@ -36,11 +36,12 @@ def convolved_from_cells(
     parts = []
     for part, (upper, left) in zip(weight.float().chunk(len(signs), dim=1), signs, strict=True):
         parts.append(_spread(_spread(part, 2, upper), 3, left))
-    kernel, cells = torch.cat(parts, dim=1).to(layer.weight.dtype), bordered(features, "replicate", layer.weight.dtype)
+    kernel = torch.cat(parts, dim=1).to(layer.weight.dtype)
     if minimal_filtering(features, weight) is nnpack_convolution:
         biases = kernel.new_zeros(len(kernel)) if bias is None else bias
-        places = nnpack_convolution(cells, _by_place(kernel).flatten(0, 1), biases.repeat_interleave(4))
+        places = nnpack_convolution(features, _by_place(kernel).flatten(0, 1), biases.repeat_interleave(4), "replicate")
         return functional.pixel_shuffle(places, 2)  # (n, 4 e, h, w) -> (n, e, 2 h, 2 w)
+    cells = bordered(features, "replicate", kernel.dtype)
     kernel = kernel.transpose(0, 1).contiguous(memory_format=torch.channels_last)
     return functional.conv_transpose2d(cells, kernel, bias, stride=2, padding=3)
 

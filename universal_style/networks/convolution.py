@@ -16,10 +16,10 @@ from universal_style.networks.winograd import winograd_convolution
 WINOGRAD_CHANNELS, NNPACK_CHANNELS = 128, 64
 """From which a convolution is quicker with fewer products: by our own, which have gradients, and by NNPACK's."""
 LEAST_CELLS = 1024
-"""From which it is: under that the kernels are transformed for too little."""
+"""Of the features with their border, from which it is: under that the kernels are transformed for too little."""
 
 Convolve = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""Takes features with their border, a weight and a bias."""
+"""Takes features, a weight and a bias; our own wants the features with their border, NNPACK's sets it by itself."""
 PLAIN = (1, 1), (0, 0), (1, 1), 1
 """Stride, padding, dilation and groups, as cuDNN's fused convolutions take them."""
 
@@ -31,32 +31,36 @@ class ReflectionConvolution(nn.Conv2d):
         super().__init__(in_channels, out_channels, kernel_size=3)
 
     def forward(self, features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d h w"]:
-        return convolved(self.bordered(features), self.weight, bias_of(self))
+        return convolved(features, self.weight, bias_of(self))
 
     def activated(self, features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d h w"]:
         """Convolve, and put 0 in the place of negative numbers."""
         if activates_at_once(features):
-            return torch.cudnn_convolution_relu(self.bordered(features), self.weight, self.bias, *PLAIN)
+            return torch.cudnn_convolution_relu(framed_for(self.weight, features), self.weight, self.bias, *PLAIN)
         convolved: Tensor = self(features)
         return convolved.relu_()
 
-    def bordered(self, features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c g v"]:
-        """Reflect one pixel at each side, in the precision of the weights."""
-        mixed = torch.is_autocast_enabled(features.device.type)
-        return bordered(features, "reflect", features.dtype if mixed else self.weight.dtype)
-
 
 def convolved(
-    bordered: Float[Tensor, "n c g v"], weight: Float[Tensor, "d c 3 3"], bias: Float[Tensor, " d"]
+    features: Float[Tensor, "n c h w"], weight: Float[Tensor, "d c 3 3"], bias: Float[Tensor, " d"]
 ) -> Float[Tensor, "n d h w"]:
-    """Convolve features that have their border of one pixel, in the way that is quickest."""
-    return (minimal_filtering(bordered, weight) or functional.conv2d)(bordered, weight, bias)
+    """Convolve features and their reflected border, in the way that is quickest."""
+    way = minimal_filtering(features, weight)
+    if way is nnpack_convolution:
+        return nnpack_convolution(features, weight, bias)
+    return (way or functional.conv2d)(framed_for(weight, features), weight, bias)
+
+
+def framed_for(weight: Tensor, features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c g v"]:
+    """Reflect one pixel at each side, in the precision of the weights."""
+    mixed = torch.is_autocast_enabled(features.device.type)
+    return bordered(features, "reflect", features.dtype if mixed else weight.dtype)
 
 
 def minimal_filtering(features: Float[Tensor, "n c h w"], weight: Float[Tensor, "d c 3 3"]) -> Convolve | None:
     """Give the way to convolve such features with fewer products, where that is quicker than the direct one."""
     (count, _, height, width), channels = features.shape, min(weight.shape[:2])
-    if count * height * width < LEAST_CELLS or not gains_by_fewer_products(weight):
+    if count * (height + 2) * (width + 2) < LEAST_CELLS or not gains_by_fewer_products(weight):
         return None
     if torch.is_grad_enabled() and (weight.requires_grad or features.requires_grad):
         return winograd_convolution if channels >= WINOGRAD_CHANNELS else None

@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from universal_style.networks.borders import INWARD, framed
+
 MEAN_EVERY = 8
 """Rows of which one is looked at for the means."""
 
@@ -26,17 +28,24 @@ def has_nnpack() -> bool:
 
 
 def nnpack_convolution(
-    bordered: Float[Tensor, "n c g v"], weight: Float[Tensor, "d c 3 3"], bias: Float[Tensor, " d"]
+    features: Float[Tensor, "n c h w"],
+    weight: Float[Tensor, "d c 3 3"],
+    bias: Float[Tensor, " d"],
+    mode: str = "reflect",
 ) -> Float[Tensor, "n d h w"]:
-    """Convolve features that have their border of one pixel, as `torch.nn.functional.conv2d` does.
+    """Convolve features and a frame of one pixel around them.
 
     Its rounding differs from place to place in a tile by some 1e-5 of the numbers: a pattern, faint, but all that a
     flat picture has, for the next level to whiten. So the features' means, which carry most of them, go through the
     layer by themselves, and what is flat stays so: the mean of equal numbers must be that number, no rounding off.
+
+    Args:
+        mode: of the frame, of `INWARD`.
     """
-    some = bordered[:, :, ::MEAN_EVERY]
+    some = features[:, :, ::MEAN_EVERY]
     first = some[0, :, 0, 0]
     means = first + (some - first[:, None, None]).mean(dim=(0, 2, 3))
     of_means = torch.addmv(bias, weight.sum(dim=(2, 3)), means)
-    convolved: Tensor = torch._nnpack_spatial_convolution(bordered - means[:, None, None], weight, of_means, padding=0)
+    deviations = framed(features, INWARD[mode], weight.dtype, less=means)
+    convolved: Tensor = torch._nnpack_spatial_convolution(deviations, weight, of_means, padding=0)
     return convolved

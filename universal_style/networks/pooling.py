@@ -11,7 +11,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from universal_style.networks.cells import convolved_from_cells, doubled, doubled_and_activated
-from universal_style.networks.convolution import PLAIN, ReflectionConvolution, activates_at_once, bias_of, convolved
+from universal_style.networks.convolution import (
+    PLAIN,
+    ReflectionConvolution,
+    activates_at_once,
+    bias_of,
+    convolved,
+    framed_for,
+)
 from universal_style.networks.layout import layout_of, room_like
 
 Kept = tuple[Tensor, ...]
@@ -20,6 +27,8 @@ Kept = tuple[Tensor, ...]
 
 NEAR, FULL = 2**-7, 250
 """Difference from the maximum, as a share of it, from which a number counts as another; steps of what lies between."""
+LEAST = 2**-3
+"""Maximum under which others are measured as if it were this: by less, rounding would choose; activations are 1 on average."""
 
 
 @runtime_checkable
@@ -156,7 +165,7 @@ class IndexPooling(Separately):
 
     def down(self, features: Float[Tensor, "n c h w"]) -> tuple[Float[Tensor, "n c g v"], Kept]:
         largest = largest_of_cells(features)
-        steepness = 1 / (NEAR * largest.clamp(min=torch.finfo(features.dtype).tiny / NEAR))
+        steepness = 1 / (NEAR * largest.clamp(min=LEAST))
         gaps = (doubled(largest) - features).mul_(doubled(steepness))
         return largest, ((1 - gaps).clamp_(min=0).mul_(FULL).round_().to(torch.uint8),)
 
@@ -227,11 +236,11 @@ class HaarCat5Pooling(Separately):
             bands.flatten(1, 2),
             signs=((1, 1), (1, -1), (-1, 1), (-1, -1)),
         )
-        rest, weight = layer.bordered(before), layer.weight[:, 4 * channels :]
+        weight = layer.weight[:, 4 * channels :]
         if activates_at_once(features):
-            weight = weight.contiguous(memory_format=torch.channels_last)
+            rest, weight = framed_for(weight, before), weight.contiguous(memory_format=torch.channels_last)
             return torch.cudnn_convolution_add_relu(rest, weight, from_bands, 1.0, layer.bias, *PLAIN)
-        return from_bands.add_(convolved(rest, weight, bias_of(layer))).relu_()
+        return from_bands.add_(convolved(before, weight, bias_of(layer))).relu_()
 
 
 def largest_of_cells(features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c g v"]:
