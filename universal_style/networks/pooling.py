@@ -28,7 +28,7 @@ Kept = tuple[Tensor, ...]
 NEAR, FULL = 2**-7, 250
 """Difference from the maximum, as a share of it, from which a number counts as another; steps of what lies between."""
 LEAST = 2**-3
-"""Maximum under which others are measured as if it were this: by less, rounding would choose; activations are 1 on average."""
+"""Least maximum that others are measured by, lest rounding choose where it is near 0; activations are 1 on average."""
 
 
 @runtime_checkable
