@@ -262,10 +262,22 @@ def test_a_stage_offers_the_sites_that_it_is_asked_for(encoder, pooling):
     assert {site.name for site in plan.sites} == set(names)
 
 
-def test_edited_bands_reach_the_decoder(encoder):
-    pooling = HaarSumPooling()
+def test_concatenation_takes_its_bands_when_they_are_asked_for():
+    features = torch.rand(1, 3, 8, 6)
+    down, kept = HaarCat5Pooling().down(features)
+    average, *details = haar_analysis(features)
+    assert torch.equal(down, average)
+    assert len(kept) == 1
+    whole = HaarCat5Pooling().with_bands(kept)
+    assert all(torch.equal(one, other) for one, other in zip(whole, [*details, features], strict=True))
+    assert HaarCat5Pooling().with_bands(whole) is whole
+    assert torch.equal(HaarCat5Pooling().up(down, kept), HaarCat5Pooling().up(down, whole))
+
+
+@pytest.mark.parametrize("pooling", [HaarSumPooling(), HaarCat5Pooling()], ids=lambda pooling: pooling.name)
+def test_edited_bands_reach_the_decoder(encoder, pooling):
     plan = Progressive(2)([1, 2], ["skip"], pooling)[0]
-    stage = Stage(encoder, Decoder(2), pooling, plan.sites)
+    stage = Stage(encoder, Decoder(2, pooling.widening), pooling, plan.sites)
     pixels = torch.rand(1, 3, 32, 32)
     whole, without = (taken(stage.walk(pixels), factor)[1] for factor in (1, 0))
     assert not torch.allclose(whole, without)

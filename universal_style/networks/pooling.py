@@ -39,7 +39,7 @@ class Pooling(Protocol):
         name: of the decoders trained with it.
         family: of the encoder features; poolings that go down alike share it, and with it a style's moments.
         widening: channels that come up for each one that goes in.
-        bands: names of those entries of `Kept` that are features and may be edited, in order.
+        bands: names of those entries of `Kept` that are features and may be edited, in order, after `with_bands`.
     """
 
     @property
@@ -64,6 +64,10 @@ class Pooling(Protocol):
         """Give `down` of the layer's activated answer, by whatever way is quickest."""
         ...
 
+    def with_bands(self, kept: Kept) -> Kept:
+        """Give what `down` kept with the bands, which may be edited, before all else; `up` takes it either way."""
+        ...
+
     def up(self, features: Float[Tensor, "n c h w"], kept: Kept) -> Float[Tensor, "n d g v"]:
         """Double the size with what `down` kept."""
         ...
@@ -73,6 +77,13 @@ class Pooling(Protocol):
     ) -> Float[Tensor, "n e g v"]:
         """Give the layer's activated answer to `up`, by whatever way is quickest."""
         ...
+
+
+class Plainly:
+    """What is kept is the bands, or holds none."""
+
+    def with_bands(self, kept: Kept) -> Kept:
+        return kept
 
 
 class Separately:
@@ -90,7 +101,7 @@ class Separately:
 
 
 @dataclass(frozen=True)
-class NearestPooling:
+class NearestPooling(Plainly):
     """Maximum of 2×2 down, nearest neighbour up.
 
     Source: Li et al. 2017 (universal style transfer), section 3.1.
@@ -123,7 +134,7 @@ class NearestPooling:
 
 
 @dataclass(frozen=True)
-class AveragePooling(Separately):
+class AveragePooling(Plainly, Separately):
     """Average of 2×2 down, nearest neighbour up; only the optimisers' way up uses it.
 
     Source: Gatys et al. 2016, section 2 (smoother gradients than the maximum's).
@@ -147,7 +158,7 @@ class AveragePooling(Separately):
 
 
 @dataclass(frozen=True)
-class IndexPooling(Separately):
+class IndexPooling(Plainly, Separately):
     """Maximum of 2×2 down, back up to where the maximum was, half of it elsewhere.
 
     Source: Li et al. 2018 (closed-form photorealistic stylisation), section 3.1.
@@ -175,7 +186,7 @@ class IndexPooling(Separately):
 
 
 @dataclass(frozen=True)
-class HaarSumPooling(Separately):
+class HaarSumPooling(Plainly, Separately):
     """Haar analysis down, of which the average goes on; its exact inverse up.
 
     Source: Yoo et al. 2019 (WCT²), section 3.2, with unpooling by summation.
@@ -207,11 +218,16 @@ class HaarCat5Pooling(Separately):
     bands: tuple[str, ...] = ("lh", "hl", "hh")
 
     def down(self, features: Float[Tensor, "n c h w"]) -> tuple[Float[Tensor, "n c g v"], Kept]:
-        average, *details = haar_analysis(features)
-        return average, (*details, features)
+        return haar_average(features), (features,)
+
+    def with_bands(self, kept: Kept) -> Kept:
+        """Take the details from the features before pooling; kept beside them, they would be three quarters as much."""
+        if len(kept) != 1:  # they are there already, or nothing was pooled
+            return kept
+        return (*haar_analysis(kept[0])[1:], *kept)
 
     def up(self, features: Float[Tensor, "n c h w"], kept: Kept) -> Float[Tensor, "n d g v"]:
-        *details, before = kept
+        *details, before = self.with_bands(kept)
         ll, lh, hl, hh = (doubled(band) / 2 for band in (features, *details))
         for horizontal in (lh, hh):
             horizontal[..., ::2].neg_()
@@ -227,7 +243,7 @@ class HaarCat5Pooling(Separately):
         A convolution of concatenated features is the sum of the convolutions. A band is doubled by a pattern of signs
         that repeats in each 2×2 cell, so it is convolved from cells too, its weights by the signs of their places.
         """
-        *details, before = kept
+        *details, before = self.with_bands(kept)
         channels = features.shape[1]
         bands = layer.weight[:, : 4 * channels].unflatten(1, (4, channels)) / 2  # (e, 4c, 3, 3) -> (e, 4, c, 3, 3)
         from_bands = convolved_from_cells(
@@ -249,6 +265,12 @@ def largest_of_cells(features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c g
         return functional.max_pool2d(features, 2)
     rows = torch.maximum(features[:, :, ::2], features[:, :, 1::2])
     return torch.maximum(rows[..., ::2], rows[..., 1::2])
+
+
+def haar_average(features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c g v"]:
+    """Give the band LL alone."""
+    low = torch.lerp(features[:, :, ::2], features[:, :, 1::2], 0.5)
+    return low[..., ::2] + low[..., 1::2]
 
 
 def haar_analysis(features: Float[Tensor, "n c h w"]) -> tuple[Float[Tensor, "n c g v"], ...]:

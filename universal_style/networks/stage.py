@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -150,25 +150,12 @@ class Stage:
             The decoded picture, (1, 3, h, w), float32, not clipped.
         """
         kept: list[Kept] = []
-        ascent = climb(self.encoder, self.pooling, pixels, self.decoder.level, kept)
-        features = yield from self._offer(ascent)
+        features = yield from climb(self.encoder, self.pooling, pixels, self.decoder.level, kept, self.sites)
         for block in self.decoder.blocks:
             features = block(features, kept.pop(), self.pooling)  # the deepest was kept last; no block looks twice
             if block.level > 1 and (site := decoder_site(block.level - 1, self.pooling)) in self.sites:
                 features = yield site, features
         return features
-
-    def _offer(self, walk: Walk) -> Walk:
-        """Hand on those stops of a walk that are sites of this stage."""
-        try:
-            site, features = next(walk)
-            while True:
-                if site in self.sites:
-                    features = yield site, features
-                site, features = walk.send(features)
-        except StopIteration as end:
-            deepest: Tensor = end.value
-            return deepest
 
 
 @dataclass(frozen=True)
@@ -195,28 +182,44 @@ class Refinement(Stage):
 
 
 def climb(
-    encoder: Encoder, pooling: Pooling, pixels: Float[Tensor, "1 3 h w"], level: int, kept: list[Kept] | None = None
+    encoder: Encoder,
+    pooling: Pooling,
+    pixels: Float[Tensor, "1 3 h w"],
+    level: int,
+    kept: list[Kept] | None = None,
+    wanted: Collection[Site] | None = None,
 ) -> Walk:
-    """Walk up only: every level and every band kept on the way is a site; returns relu{level}_1.
+    """Walk up only; returns relu{level}_1.
 
     Args:
         kept: receives what the pooling of each block keeps, as edited, for a decoder; without one it is let go.
+        wanted: sites where the walk stops; at every level and every band kept on the way when left out.
     """
     features = pixels.contiguous(memory_format=layout_of(next(encoder.parameters())))
     for block in encoder.blocks[:level]:
         own: list[Kept] = [] if kept is None else kept
         features = block(features, pooling, own)
-        own[-1] = yield from _offer_bands(block.level - 1, own[-1], pooling)
-        features = yield encoder_site(block.level, pooling), features
+        own[-1] = yield from _offer_bands(block.level - 1, own[-1], pooling, wanted)
+        if _stops(site := encoder_site(block.level, pooling), wanted):
+            features = yield site, features
     return features
 
 
-def _offer_bands(level: int, kept: Kept, pooling: Pooling) -> Generator[tuple[Site, Tensor], Tensor, Kept]:
-    """Offer the bands that pool{level} keeps, which come first of what it keeps; return all of it, as edited."""
-    bands = list(kept)
-    for number, site in enumerate(skip_sites(level, pooling) if level else []):
-        bands[number] = yield site, bands[number]
-    return tuple(bands)
+def _offer_bands(
+    level: int, kept: Kept, pooling: Pooling, wanted: Collection[Site] | None
+) -> Generator[tuple[Site, Tensor], Tensor, Kept]:
+    """Offer those bands of pool{level} that are wanted; return what it keeps, as edited."""
+    sites = skip_sites(level, pooling) if level else []
+    for number, site in enumerate(sites):
+        if _stops(site, wanted):
+            bands = list(pooling.with_bands(kept))
+            bands[number] = yield site, bands[number]
+            kept = tuple(bands)
+    return kept
+
+
+def _stops(site: Site, wanted: Collection[Site] | None) -> bool:
+    return wanted is None or site in wanted
 
 
 @dataclass(frozen=True)

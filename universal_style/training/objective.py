@@ -124,6 +124,7 @@ class Objective:
         features, aims = content, []
         for block, wanted, bands in zip(self.encoder.blocks, of_style, kept_of_style, strict=False):
             features = block(features, self.pooling, kept)
+            kept[-1] = self.pooling.with_bands(kept[-1])
             if block.level in self.edited:
                 kept[-1] = tuple(  # what a pooling names comes first of what it keeps
                     carried(own, other).to(own.dtype) if number < len(self.pooling.bands) else own
@@ -163,7 +164,8 @@ class Objective:
         return terms
 
     def climb(self, pixels: Float[Tensor, "n 3 h w"], depth: int = LEVELS[-1]) -> tuple[list[Kept], list[Tensor]]:
-        """Encode, giving what the pooling of each block kept and relu1_1 … relu{depth}_1, at most to the own level."""
+        """Encode, giving what each pooling kept, bands first, and relu1_1 … relu{depth}_1, at most to the own level."""
         kept: list[Kept] = []
         ascent = self.encoder.ascend(pixels, self.pooling, min(self.level, depth), kept)
-        return kept, [features for _, features in ascent]
+        levels = [features for _, features in ascent]
+        return [self.pooling.with_bands(own) for own in kept], levels
