@@ -15,7 +15,7 @@ from universal_style.methods import METHODS, Blind
 from universal_style.methods.walks import walks_over
 from universal_style.networks.layers import Layers
 from universal_style.networks.pooling import NearestPooling
-from universal_style.networks.stage import reach_down, reach_up
+from universal_style.networks.vgg import reach_down, reach_up
 from universal_style.reference.losses import relative_error
 from universal_style.regions import LabelMap, read_masks
 from universal_style.smoothing import ClosedForm, GuidedFilter, smoothed

@@ -9,8 +9,7 @@ from jaxtyping import Float
 
 from universal_style.errors import OptionError
 from universal_style.images import Image
-from universal_style.networks.stage import reach_down, reach_up
-from universal_style.networks.vgg import LEVELS, stride_at
+from universal_style.networks.vgg import LEVELS, reach_down, reach_up, stride_at
 from universal_style.ranges import at_least, unsigned, whole_seed
 from universal_style.report import Progress, silent
 from universal_style.stylizer import Stylizer

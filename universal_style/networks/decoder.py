@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from typing import cast
 
 from jaxtyping import Float
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 from universal_style.networks.bands import in_bands
 from universal_style.networks.convolution import ReflectionConvolution
 from universal_style.networks.pooling import Kept, Pooling
-from universal_style.networks.vgg import block_convolutions, convolution, convolutions, halo_of, row_bytes
+from universal_style.networks.vgg import block_convolutions, convolution, convolutions, reach_down, row_bytes, runs
 
 PIXELS = "conv1_1"
 """The layer that gives pixels, which are left as they are; every other is followed by a ReLU."""
@@ -39,7 +38,7 @@ class DecoderBlock(nn.Module):
     ) -> Iterator[tuple[str, Float[Tensor, "n d g v"]]]:
         """Yield (name, input of that convolution) step by step; the last item, named "", is the block's output.
 
-        The trainer looks at these; `forward` comes to the same by a shorter way.
+        The trainer looks at these; `through` comes to the same by a shorter way.
         """
         for position, name in enumerate(self.names):
             if position == 1:
@@ -48,24 +47,39 @@ class DecoderBlock(nn.Module):
             features = self._convolved(name, features)
         yield "", features
 
-    def forward(self, features: Float[Tensor, "n c h w"], kept: Kept, pooling: Pooling) -> Float[Tensor, "n d g v"]:
-        height, width = features.shape[2:]
-        work = partial(self._through, pooling)
-        row = row_bytes(self.level, features, width)
-        (output,) = in_bands(work, [features, *kept], height, halo_of(self.level), row)
-        return output
-
-    def _through(self, pooling: Pooling, features: Tensor, *kept: Tensor) -> tuple[Tensor]:
+    def through(self, pooling: Pooling, features: Tensor, *kept: Tensor) -> Tensor:
+        """Give the block's output, by the shortest way."""
         for position, name in enumerate(self.names):
             if position == 1:
                 features = pooling.up_and_activate(features, kept, convolution(self, name))
             else:
                 features = self._convolved(name, features)
-        return (features,)
+        return features
 
     def _convolved(self, name: str, features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d h w"]:
         layer = convolution(self, name)
         return layer(features) if name == PIXELS else layer.activated(features)
+
+
+def descended(
+    blocks: Sequence[DecoderBlock], features: Float[Tensor, "n c h w"], kept: Kept, pooling: Pooling
+) -> Float[Tensor, "n d g v"]:
+    """Come back through consecutive blocks, of which the first alone may pool, holding nothing between them whole.
+
+    Args:
+        kept: by the pooling of the first.
+    """
+    first, last = blocks[0].level, blocks[-1].level
+
+    def work(features: Tensor, *kept: Tensor) -> tuple[Tensor]:
+        for block in blocks:
+            features, kept = block.through(pooling, features, *kept), ()
+        return (features,)
+
+    height, width = features.shape[2:]
+    row = row_bytes(first, features, width)
+    (output,) = in_bands(work, [features, *kept], height, reach_down(first, last), row)
+    return output
 
 
 class Decoder(nn.Module):
@@ -88,8 +102,8 @@ class Decoder(nn.Module):
         self, features: Float[Tensor, "n c h w"], kept: list[Kept], pooling: Pooling
     ) -> Float[Tensor, "n 3 g v"]:
         """Decode features; `kept` holds what the pooling of each block kept, shallowest first."""
-        for block in self.blocks:
-            features = block(features, kept[block.level - 1], pooling)
+        for blocks in runs(self.blocks, alone=False):
+            features = descended(blocks, features, kept[blocks[0].level - 1], pooling)
         return features
 
     def load_plain(self, parameters: dict[str, Tensor]) -> None:

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from universal_style.errors import OptionError
 from universal_style.networks.pooling import Pooling
-from universal_style.networks.stage import Site, Walk, reach_up
-from universal_style.networks.vgg import Encoder, convolutions, stride_at
+from universal_style.networks.stage import Site, Walk
+from universal_style.networks.vgg import Encoder, convolutions, reach_up, stride_at
 
 
 def layer_names() -> list[str]:

@@ -11,11 +11,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from universal_style.networks.convolution import gains_by_fewer_products
-from universal_style.networks.decoder import Decoder
+from universal_style.networks.decoder import Decoder, descended
 from universal_style.networks.layout import layout_of
 from universal_style.networks.nnpack import has_nnpack
 from universal_style.networks.pooling import Kept, Pooling
-from universal_style.networks.vgg import Encoder, block_convolutions, stride_at
+from universal_style.networks.vgg import Encoder, ascended, reach_down, reach_up, runs, stride_at
 
 
 @dataclass(frozen=True)
@@ -53,25 +53,6 @@ def skip_sites(level: int, pooling: Pooling) -> list[Site]:
 def decoder_site(level: int, pooling: Pooling) -> Site:
     """Give the site where the decoder has come back to relu{level}_1."""
     return Site(f"decoder_relu{level}_1", pooling.name, level, stride_at(level))
-
-
-def reach_up(level: int, cells: int) -> int:
-    """Count the pixels around a window on which so many cells of relu{level}_1 around it depend."""
-    for block in range(level, 0, -1):
-        cells += 1  # the convolution after the pooling
-        if block > 1:
-            cells = 2 * cells + len(block_convolutions(block)) - 1
-    return cells
-
-
-def reach_down(level: int) -> int:
-    """Count the cells of relu{level}_1 around a window on which its decoded pixels depend."""
-    cells = 0
-    for block in range(1, level + 1):
-        if block > 1:
-            cells = -(-(cells + len(block_convolutions(block)) - 1) // 2)
-        cells += 1
-    return cells
 
 
 Walk = Generator[tuple[Site, Tensor], Tensor, Tensor]
@@ -151,9 +132,10 @@ class Stage:
         """
         kept: list[Kept] = []
         features = yield from climb(self.encoder, self.pooling, pixels, self.decoder.level, kept, self.sites)
-        for block in self.decoder.blocks:
-            features = block(features, kept.pop(), self.pooling)  # the deepest was kept last; no block looks twice
-            if block.level > 1 and (site := decoder_site(block.level - 1, self.pooling)) in self.sites:
+        for blocks in runs(self.decoder.blocks, alone=decoder_site(1, self.pooling) in self.sites):
+            features = descended(blocks, features, kept[blocks[0].level - 1], self.pooling)
+            del kept[blocks[-1].level - 1 :]  # no block looks twice
+            if (level := blocks[-1].level) > 1 and (site := decoder_site(level - 1, self.pooling)) in self.sites:
                 features = yield site, features
         return features
 
@@ -196,11 +178,11 @@ def climb(
         wanted: sites where the walk stops; at every level and every band kept on the way when left out.
     """
     features = pixels.contiguous(memory_format=layout_of(next(encoder.parameters())))
-    for block in encoder.blocks[:level]:
-        own: list[Kept] = [] if kept is None else kept
-        features = block(features, pooling, own)
-        own[-1] = yield from _offer_bands(block.level - 1, own[-1], pooling, wanted)
-        if _stops(site := encoder_site(block.level, pooling), wanted):
+    for blocks in runs(encoder.blocks[:level], alone=_stops(encoder_site(1, pooling), wanted)):
+        own, last = [] if kept is None else kept, blocks[-1].level
+        features = ascended(blocks, features, pooling, own)
+        own[-1] = yield from _offer_bands(last - 1, own[-1], pooling, wanted)
+        if _stops(site := encoder_site(last, pooling), wanted):
             features = yield site, features
     return features
 

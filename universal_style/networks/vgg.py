@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Iterator, Sequence
-from functools import partial
-from typing import cast
+from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
+from typing import Protocol, TypeVar, cast, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -48,9 +47,26 @@ def stride_at(level: int) -> int:
     return 1 << (level - 1)
 
 
-def halo_of(level: int) -> int:
-    """Count the cells of relu{level}_1 around one by which its block, or the mirror of that, depends on others."""
-    return 1 + len(block_convolutions(level)) // 2
+def reach_up(level: int, cells: int, first: int = 1) -> int:
+    """Count how far around a window what the block of relu{first}_1 is given decides so many cells of relu{level}_1.
+
+    In pixels, where it is the first block.
+    """
+    for block in range(level, first - 1, -1):
+        cells += 1  # the convolution after the pooling
+        if block > 1:
+            cells = 2 * cells + len(block_convolutions(block)) - 1
+    return cells
+
+
+def reach_down(level: int, last: int = 1) -> int:
+    """Count the cells of relu{level}_1 around a window on which what the mirror of block `last` gives in it depends."""
+    cells = 0
+    for block in range(last, level + 1):
+        if block > 1:
+            cells = -(-(cells + len(block_convolutions(block)) - 1) // 2)
+        cells += 1
+    return cells
 
 
 def row_bytes(level: int, features: Float[Tensor, "n c h w"], cells: int) -> int:
@@ -126,13 +142,9 @@ class EncoderBlock(nn.Module):
     def forward(
         self, features: Float[Tensor, "n c h w"], pooling: Pooling, kept: list[Kept]
     ) -> Float[Tensor, "n d g v"]:
-        height, width = (length // min(2, self.level) for length in features.shape[2:])
-        work = partial(self._through, pooling)
-        output, *bands = in_bands(work, [features], height, halo_of(self.level), row_bytes(self.level, features, width))
-        kept.append(tuple(bands))
-        return output
+        return ascended([self], features, pooling, kept)
 
-    def _through(self, pooling: Pooling, features: Tensor) -> tuple[Tensor, ...]:
+    def through(self, pooling: Pooling, features: Tensor) -> tuple[Tensor, ...]:
         """Give the output, and then what the pooling keeps."""
         bands: Kept = ()
         if self.before_pooling:
@@ -141,6 +153,56 @@ class EncoderBlock(nn.Module):
                 features = convolution(self, name).activated(features)
             features, bands = pooling.activate_and_down(features, convolution(self, last))
         return convolution(self, self.after_pooling).activated(features), *bands
+
+
+def ascended(
+    blocks: Sequence[EncoderBlock], features: Float[Tensor, "n c h w"], pooling: Pooling, kept: list[Kept]
+) -> Float[Tensor, "n d g v"]:
+    """Go through consecutive blocks, of which the last alone may pool, without holding whole what lies between them.
+
+    Args:
+        kept: receives what each keeps.
+    """
+    first, last = blocks[0].level, blocks[-1].level
+    height, width = (length // min(2, last) for length in features.shape[2:])
+
+    def work(features: Tensor) -> tuple[Tensor, ...]:
+        bands: list[Tensor] = []
+        for block in blocks:
+            features, *bands = block.through(pooling, features)
+        return features, *bands
+
+    halo = -(-reach_up(last, 0, first) // min(2, last))
+    output, *bands = in_bands(work, [features], height, halo, row_bytes(last, features, width))
+    kept.extend(() for _ in blocks[1:])
+    kept.append(tuple(bands))
+    return output
+
+
+@runtime_checkable
+class Block(Protocol):
+    """What goes from one level to another."""
+
+    level: int
+
+
+B = TypeVar("B", bound=Block)
+
+
+def runs(blocks: Iterable[B], alone: bool) -> list[list[B]]:
+    """Put the first two levels together, whose features are the largest and between which nothing is kept.
+
+    Args:
+        blocks: from shallow to deep or back.
+        alone: whether relu1_1 is looked at, so that they stay apart.
+    """
+    found: list[list[B]] = []
+    for block in blocks:
+        if found and not alone and {found[-1][-1].level, block.level} == {1, 2}:
+            found[-1].append(block)
+        else:
+            found.append([block])
+    return found
 
 
 class Encoder(nn.Module):
