@@ -9,6 +9,7 @@ from universal_style.networks.layout import layout_of
 from universal_style.networks.nnpack import has_nnpack, nnpack_convolution
 from universal_style.networks.pooling import POOLINGS, NearestPooling
 from universal_style.networks.stage import to_precision
+from universal_style.networks.taps import convolution_by_taps, gains_by_taps
 from universal_style.networks.winograd import winograd_convolution
 
 needs_nnpack = pytest.mark.skipif(not has_nnpack(), reason="this torch or processor has no NNPACK")
@@ -32,6 +33,23 @@ def test_nnpack_is_the_direct_convolution(size):
             exact = functional.conv2d(*(given.double() for given in (cells, weight, bias)))
             error = (nnpack_convolution(part, weight, bias, mode) - exact).abs().max()
             assert error < 2e-5 * exact.abs().max()
+
+
+@pytest.mark.parametrize("size", [(1, 2, 2), (2, 31, 50)], ids=str)
+def test_taps_one_by_one_are_the_direct_convolution(size):
+    torch.manual_seed(0)
+    count, height, width = size
+    features, layer = torch.randn(count, 20, height, width), ReflectionConvolution(20, 3)
+    last = features.contiguous(memory_format=torch.channels_last)
+    cells = functional.pad(features, (1, 1, 1, 1), mode="reflect")
+    exact = functional.conv2d(*(given.double() for given in (cells, layer.weight, layer.bias)))
+    with torch.no_grad():
+        assert gains_by_taps(features, layer.weight)
+        assert not gains_by_taps(last, layer.weight)
+        assert not gains_by_taps(features, torch.rand(20, 20, 3, 3))
+        for given in (convolution_by_taps(features, layer.weight, layer.bias), layer(features), layer(last)):
+            assert (given - exact).abs().max() < 1e-5 * exact.abs().max()
+    assert not gains_by_taps(features, layer.weight)  # that may learn
 
 
 def test_layers_choose_what_was_measured_to_gain(monkeypatch):

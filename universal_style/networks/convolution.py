@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from universal_style.networks.borders import bordered
 from universal_style.networks.nnpack import has_nnpack, nnpack_convolution
+from universal_style.networks.taps import convolution_by_taps, gains_by_taps
 from universal_style.networks.winograd import winograd_convolution
 
 WINOGRAD_CHANNELS, NNPACK_CHANNELS = 128, 64
@@ -45,6 +46,8 @@ def convolved(
     features: Float[Tensor, "n c h w"], weight: Float[Tensor, "d c 3 3"], bias: Float[Tensor, " d"]
 ) -> Float[Tensor, "n d h w"]:
     """Convolve features and their reflected border, in the way that is quickest."""
+    if gains_by_taps(features, weight):
+        return convolution_by_taps(features, weight, bias)
     way = minimal_filtering(features, weight)
     if way is nnpack_convolution:
         return nnpack_convolution(features, weight, bias)
