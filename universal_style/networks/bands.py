@@ -29,7 +29,7 @@ def in_bands(
         cell_bytes: bytes of a row of cells of the largest picture between the layers.
     """
     budget = BAND_BYTES["cpu" if given[0].device.type == "cpu" else "cuda"]
-    most = max(budget // max(1, cell_bytes), LEAST_HALOS * halo)
+    most = max(1, budget // max(1, cell_bytes), LEAST_HALOS * halo)
     if torch.is_grad_enabled() or most >= cells:
         return list(work(*given))
     count = -(-cells // most)

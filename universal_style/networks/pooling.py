@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from universal_style.networks.bands import in_bands
 from universal_style.networks.cells import convolved_from_cells, doubled, doubled_and_activated
 from universal_style.networks.convolution import (
     PLAIN,
@@ -224,7 +225,9 @@ class HaarCat5Pooling(Separately):
         """Take the details from the features before pooling; kept beside them, they would be three quarters as much."""
         if len(kept) != 1:  # they are there already, or nothing was pooled
             return kept
-        return (*haar_analysis(kept[0])[1:], *kept)
+        (before,) = kept
+        cells, cell_bytes = before.shape[2] // 2, before[:, :, :2].nbytes
+        return (*in_bands(lambda part: haar_analysis(part)[1:], kept, cells, halo=0, cell_bytes=cell_bytes), before)
 
     def up(self, features: Float[Tensor, "n c h w"], kept: Kept) -> Float[Tensor, "n d g v"]:
         *details, before = self.with_bands(kept)
