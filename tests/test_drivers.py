@@ -1,4 +1,6 @@
 import re
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -291,3 +293,25 @@ def test_smoothing_in_windows_is_that_of_the_whole(smoothing, cat, ducks):
     parts = smoothed(smoothing, result, guide, most=60_000)
     assert len(windows(90, 700, 1, smoothing.reach, 60_000)) > 1
     assert (whole - parts).abs().max() < 1 / 255
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc keeps memory so on Linux alone")
+def test_freed_memory_is_kept_until_the_process_ends():
+    script = """
+import atexit, psutil
+held = lambda: psutil.Process().memory_info().rss >> 20
+seen = []
+atexit.register(lambda: print(*seen, held()))  # called after what is registered later
+import torch
+from universal_style.devices import keep_freed_memory
+keep_freed_memory()
+seen.append(held())
+parts = [torch.ones(2**21) for _ in range(40)]
+last = torch.ones(1)
+del parts
+seen.append(held())
+"""
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    before, kept, left = map(int, done.stdout.split())
+    assert kept - before > 300
+    assert left - before < 100

@@ -40,15 +40,15 @@ class Footprint:
 
 BAND = 520 * 2**20
 FOOTPRINTS = {
-    "nearest": (Footprint(1250, 820, BAND), Footprint(1450, 820, BAND)),
-    "index": (Footprint(1600, 1000, BAND), Footprint(2450, 1000, BAND)),
-    "haar-sum": (Footprint(1650, 1050, BAND), Footprint(2700, 1050, BAND)),
-    "haar-cat5": (Footprint(1850, 1500, BAND), Footprint(2850, 1950, BAND)),
+    "nearest": (Footprint(1250, 820, BAND), Footprint(1450, 450, BAND)),
+    "index": (Footprint(1600, 1000, BAND), Footprint(2450, 700, BAND)),
+    "haar-sum": (Footprint(1650, 1050, BAND), Footprint(2700, 950, BAND)),
+    "haar-cat5": (Footprint(1850, 1500, BAND), Footprint(2850, 1700, BAND)),
 }
 """Of a walk by pooling: with networks of two bytes, and of four.
 
-Measured on a CPU as the growth of the process (`benchmarks/memory.py`), rounded up; that of concatenated bands by
-window after window, which leave holes that the next does not fit.
+Measured on a CPU as the growth of the process (`benchmarks/memory.py`), rounded up by a tenth and more: window after
+window leaves holes that the next does not fit.
 """
 PICTURE_BYTES = 36
 """Bytes for each pixel of a picture in memory: three floats before a stage, after it, and while it is written."""
