@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from universal_style.networks.convolution import bias_of
-from universal_style.networks.decoder import Decoder, DecoderBlock
+from universal_style.networks.decoder import Decoder, DecoderBlock, descended
 from universal_style.networks.pooling import Kept, Pooling
 from universal_style.networks.vgg import Encoder, convolution
 from universal_style.training.patches import patches_at, random_places, targets_at
@@ -100,7 +100,7 @@ def _fit(
         inputs, kept = encoder_inputs(encoder, next(source), pooling, blocks[0].level)
         features = inputs[""]
         for done in earlier:
-            features = done(features, kept[done.level - 1], pooling)
+            features = descended([done], features, kept[done.level - 1], pooling)
         given = _given_to(block, name, features, kept[block.level - 1], pooling)
         places = random_places(given, COLUMNS_PER_PICTURE)
         more = patches_at(given, places)
