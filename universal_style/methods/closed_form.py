@@ -13,7 +13,7 @@ from universal_style.drivers.crew import Crew, Here
 from universal_style.drivers.ray_crew import crew_of
 from universal_style.drivers.tiled import Everywhere, Observing, Reduced, Tiled
 from universal_style.errors import OptionError
-from universal_style.methods.stages import PLACES, Arrangement, Progressive, cascade
+from universal_style.methods.stages import PLACES, Arrangement, Progressive, cascade, from_deepest
 from universal_style.methods.walks import Walks
 from universal_style.mixing import mixing_named
 from universal_style.networks.checkpoints import decoder_name
@@ -117,9 +117,10 @@ class ClosedForm:
         )
 
     def checkpoints(self, folder: Path) -> list[Path]:
-        """Name the decoders of all its levels."""
-        plans = self.arrangement(self.levels, self.places, self.pooling)
-        return [folder / f"{decoder_name(self.pooling.name, plan.level)}{SUFFIX}" for plan in plans]
+        """Name the decoders that its levels may ask for."""
+        plans = [plan for level in self.levels for plan in self.arrangement([level], self.places, self.pooling)]
+        names = dict.fromkeys(decoder_name(self.pooling.name, plan.level) for plan in plans)
+        return [folder / f"{name}{SUFFIX}" for name in names]
 
 
 def _wct2(name: str, pooling: Pooling, refines: bool) -> ClosedForm:
@@ -156,12 +157,12 @@ CLOSED_FORMS: dict[str, ClosedForm] = {
             pooling=IndexPooling(),
             levels=(4, 3, 2, 1),
             usual_levels=(3, 2, 1),
-            places=("encoder",),
+            places=("encoder", "decoder"),
             usual_places=("encoder",),
-            arrangement=cascade,
+            arrangement=from_deepest,
             transform=OptimalTransport(),
             smoothing="closed-form",
-            usual_floor=3.0,
+            usual_floor=1.0,
         ),
         _wct2("wct2", HaarCat5Pooling(), refines=False),
         _wct2("wct2-sum", HaarSumPooling(), refines=True),

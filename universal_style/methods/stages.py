@@ -54,3 +54,8 @@ class Progressive:
     def __call__(self, levels: Sequence[int], places: Collection[str], pooling: Pooling) -> tuple[StagePlan, ...]:
         sites = [sites_at(level, places, pooling, self.deepest) for level in levels]
         return (StagePlan(self.deepest, frozenset().union(*sites)),)
+
+
+def from_deepest(levels: Sequence[int], places: Collection[str], pooling: Pooling) -> tuple[StagePlan, ...]:
+    """Run one stage as deep as the deepest of the levels, edited at all of them on the way."""
+    return Progressive(max(levels))(levels, places, pooling)
