@@ -38,7 +38,7 @@ COMMAND = [sys.executable, "-c", "from universal_style.cli import main; main()"]
 MIB = 2**20
 FREED = ("kept", "returned")
 """What becomes of freed memory: the command line keeps it; a process that only imports the package does not."""
-WIDEST = {"wct": {"levels": [5, 4, 3, 2, 1]}, "photo-wct": {"levels": [4, 3, 2, 1]}}
+WIDEST = {"wct": {"levels": [5, 4, 3, 2, 1]}}
 """Options by which a method has all the stages that it can have; the usual ones are among them."""
 
 Size = tuple[int, int]

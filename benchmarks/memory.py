@@ -21,7 +21,7 @@ TINY = (64, 64)
 """Size of the style, so that what observing it leaves in the process hides nothing of the walk."""
 STAGES = {
     "wct": [{"levels": [level]} for level in (5, 4, 3, 2, 1)],
-    "photo-wct": [{"levels": [level]} for level in (4, 3, 2, 1)],
+    "photo-wct": [{"levels": [4, 3, 2, 1]}, {}, {"sites": ["encoder", "decoder"]}],
     "wct2": [{}, {"sites": ["encoder", "skip", "decoder"]}],
     "wct2-sum": [{}, {"sites": ["encoder", "skip", "decoder"]}],
 }

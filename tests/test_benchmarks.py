@@ -67,8 +67,8 @@ def test_steps_of_a_stage_make_up_its_time_and_its_picture(opened, pair):
 
 
 def test_stages_are_measured_one_after_the_other(opened, pair):
-    rows = opened("stages").measure("photo-wct", "float32", *pair, runs=1)
-    assert [row["stage"] for row in rows] == ["relu4_1", "relu3_1", "relu2_1", "relu1_1"]
+    rows = opened("stages").measure("wct", "float32", *pair, runs=1)
+    assert [row["stage"] for row in rows] == ["relu5_1", "relu4_1", "relu3_1", "relu2_1", "relu1_1"]
     for row in rows:
         assert sum(row["shares"].values()) == pytest.approx(1, abs=0.01)
         assert row["shares"]["convolutions"] > 0

@@ -28,7 +28,7 @@ from universal_style.windows import grown_length, windows
 
 WAYS = {
     "wct": {"levels": [3, 1]},
-    "photo-wct": {"levels": [2], "smooth": "none"},
+    "photo-wct": {"levels": [2, 1], "sites": ["encoder", "decoder"], "smooth": "none"},
     "wct2": {},
     "wct2-sum": {"sites": ["encoder", "skip", "decoder"]},
 }

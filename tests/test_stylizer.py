@@ -592,8 +592,26 @@ def test_what_is_usual_for_a_photographic_method_keeps_more_structure(photograph
     raw, _ = photographer.run(cat, ducks, smooth="none")
     usual, report = photographer.run(cat, ducks)
     assert report.options["smooth"] == ("closed-form" if photographer.method.name == "photo-wct" else "guided")
-    assert report.options["covariance_floor"] == (3 if photographer.method.name == "photo-wct" else 0)
+    assert report.options["covariance_floor"] == (1 if photographer.method.name == "photo-wct" else 0)
     assert edge_ssim(usual.pixels, Image.of(cat).pixels) > edge_ssim(raw.pixels, Image.of(cat).pixels) + 0.01
+
+
+def test_photo_wct_walks_once_as_deep_as_asked_and_keeps_more_than_a_walk_for_each_level(cat, ducks):
+    stylizer = universal_style.Stylizer("photo-wct", device="cpu", dtype="float32")
+    for levels, sites in (([2, 1], {"relu1_1", "relu2_1"}), ([3], {"relu3_1"}), ([1, 4], {"relu1_1", "relu4_1"})):
+        (plan,) = stylizer.method.recipe(levels=levels).stages
+        assert (plan.level, {site.name for site in plan.sites}) == (max(levels), sites)
+    (plan,) = stylizer.method.recipe(sites=["encoder", "decoder"]).stages
+    assert {site.name for site in plan.sites} >= {"relu3_1", "decoder_relu2_1", "decoder_relu1_1"}
+    with pytest.raises(OptionError, match="no site decoder at level 3"):
+        stylizer.method.recipe(levels=[3], sites=["decoder"])
+
+    once = stylizer.run(cat, ducks, smooth="none")[0].pixels
+    cascade = cat
+    for level in (3, 2, 1):
+        cascade = stylizer.transfer(cascade, ducks, levels=[level], smooth="none")
+    own = Image.of(cat).pixels
+    assert edge_ssim(once, own) > edge_ssim(Image.of(cascade).pixels, own) + 0.05
 
 
 def test_a_usual_floor_is_for_symmetric_maps_alone():
@@ -601,8 +619,8 @@ def test_a_usual_floor_is_for_symmetric_maps_alone():
     floors = [
         recipe(transform=name).as_options()["covariance_floor"] for name in (None, "ot", "adain", "wct", "cholesky")
     ]
-    assert floors == [3, 3, 3, 0, 0]
-    assert recipe(transform="wct", covariance_floor=1).as_options()["covariance_floor"] == 1
+    assert floors == [1, 1, 1, 0, 0]
+    assert recipe(transform="wct", covariance_floor=3).as_options()["covariance_floor"] == 3
     assert recipe(covariance_floor=0).as_options()["covariance_floor"] == 0
 
 

@@ -486,7 +486,8 @@ def test_concatenation_starts_from_summation(folder, tmp_path):
 
 def test_a_decoder_learns_what_its_method_edits():
     assert edited_levels(POOLINGS["nearest"], 3) == (3,)
-    assert edited_levels(POOLINGS["index"], 3) == (3,)
+    assert edited_levels(POOLINGS["index"], 3) == (1, 2, 3)
+    assert edited_levels(POOLINGS["index"], 1) == (1,)
     assert edited_levels(POOLINGS["haar-sum"], 4) == (1, 2, 3, 4)
     assert edited_levels(POOLINGS["haar-cat5"], 4) == (1, 2, 3, 4)
 

@@ -92,11 +92,16 @@ class Styling:
     ] = None
     levels: Annotated[
         str | None,
-        typer.Option(help="Levels in the order of their run, 5 (coarse) to 1 (fine).", show_default="the method's"),
+        typer.Option(
+            help="Levels to edit, 5 (coarse) to 1 (fine); wct runs in their order.", show_default="the method's"
+        ),
     ] = None
     sites: Annotated[
         str | None,
-        typer.Option(help="Where wct2 edits: of encoder,skip,decoder.", show_default="the method's"),
+        typer.Option(
+            help="Where wct2 edits: of encoder,skip,decoder; photo-wct: of encoder,decoder.",
+            show_default="the method's",
+        ),
     ] = None
     transform: Annotated[
         TransformName | None, typer.Option(help="How features are carried over.", show_default="ot")

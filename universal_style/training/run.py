@@ -201,7 +201,8 @@ def calibration(plan: Plan, recipe: Recipe) -> Iterator[Tensor]:
 def edited_levels(pooling: Pooling, level: int) -> tuple[int, ...]:
     """Say at which levels a method with this pooling edits features on the way up to a decoder's level."""
     for method in CLOSED_FORMS.values():
-        for stage in method.arrangement(method.levels, ("encoder",), method.pooling):
+        levels = [own for own in method.levels if own <= level]
+        for stage in method.arrangement(levels, ("encoder",), method.pooling):
             if method.pooling.name == pooling.name and stage.level == level:
                 return tuple(sorted(site.level for site in stage.sites))
     return (level,)
