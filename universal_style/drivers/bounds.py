@@ -41,7 +41,7 @@ class Footprint:
 BAND = 520 * 2**20
 FOOTPRINTS = {
     "nearest": (Footprint(1250, 820, BAND), Footprint(1450, 450, BAND)),
-    "index": (Footprint(1600, 1000, BAND), Footprint(2450, 750, BAND)),
+    "index": (Footprint(1600, 1000, BAND), Footprint(2450, 850, BAND)),
     "haar-sum": (Footprint(1650, 1050, BAND), Footprint(2700, 1000, BAND)),
     "haar-cat5": (Footprint(1850, 1500, BAND), Footprint(2850, 1700, BAND)),
 }
