@@ -55,10 +55,13 @@ def _seconds(work) -> float:
 
 
 def operations(name: str, tensors, output) -> int:
-    """Count the multiplications and additions of an operator from its shapes; those of a pass over memory are none."""
+    """Count the multiplications and additions of an operator from its shapes; those of a pass over memory are none.
+
+    Convolutions count as direct ones, whatever products they are made of.
+    """
     if name.startswith("conv_transpose2d"):
         return 2 * tensors[0].numel() * tensors[1][0].numel()
-    if name.startswith(("conv2d", "cudnn_convolution")):
+    if name.startswith(("conv2d", "cudnn_convolution", "_nnpack_spatial_convolution")):
         return 2 * output.numel() * tensors[1][0].numel()
     if name.startswith(("matmul", "mm", "bmm")):
         return 2 * output.numel() * tensors[0].shape[-1]

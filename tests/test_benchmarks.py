@@ -90,7 +90,8 @@ def test_operations_are_counted_from_shapes(opened):
         ((_, work, _),) = opened("roofline").counted(lambda: torch.bmm(batch, batch.mT))
     assert work == 3 * 2 * 4 * 5 * 4
     shapes = features, layer.weight
-    for name in ("conv2d", "cudnn_convolution", "cudnn_convolution_relu", "cudnn_convolution_add_relu"):
+    fused = "cudnn_convolution_relu", "cudnn_convolution_add_relu"
+    for name in ("conv2d", "cudnn_convolution", *fused, "_nnpack_spatial_convolution"):
         assert opened("roofline").operations(name, shapes, layer(features)) == conv[1]
 
 
