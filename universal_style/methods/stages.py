@@ -57,5 +57,9 @@ class Progressive:
 
 
 def from_deepest(levels: Sequence[int], places: Collection[str], pooling: Pooling) -> tuple[StagePlan, ...]:
-    """Run one stage as deep as the deepest of the levels, edited at all of them on the way."""
+    """Run one stage as deep as the deepest of the levels, edited at all of them on the way.
+
+    Departs: from Li et al. 2018 (closed-form photorealistic stylisation), section 3.1, who run a stage for each level;
+        what a decoding does wrong would be content to the next.
+    """
     return Progressive(max(levels))(levels, places, pooling)
