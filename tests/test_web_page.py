@@ -184,6 +184,7 @@ def replace_content(page, files):
 
 def choose_another_style(page, files):
     page.click("#shelf button:has(img) >> nth=0")
+    page.wait_for_selector("#chosen :text('Hashiguchi Ducks')")  # what is run before that has no such style
 
 
 def exchange_style(page, files):
