@@ -30,8 +30,9 @@ def child(engine, options, output):
     """Do one batch and print what was measured as JSON."""
     import torch
 
+    from universal_style.allocator import keep_freed_memory
     from universal_style.batch import Bench, Ledger, Local, OnRay, Setting
-    from universal_style.devices import keep_freed_memory, peak_memory
+    from universal_style.devices import peak_memory
 
     keep_freed_memory()
     wanted = {"levels": [int(level) for level in options.levels.split(",")], "style_size": options.style_size}

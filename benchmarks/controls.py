@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageDraw
 
+from universal_style.allocator import keep_freed_memory
 from universal_style.demo import PICTURES
-from universal_style.devices import keep_freed_memory
 from universal_style.grids import interpolation_grid
 from universal_style.images import Image
 from universal_style.keep_colors import KEEP_COLORS

@@ -15,7 +15,8 @@ from pathlib import Path
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from universal_style.devices import keep_freed_memory, peak_memory
+from universal_style.allocator import keep_freed_memory
+from universal_style.devices import peak_memory
 from universal_style.stylizer import Stylizer
 
 WARMING, PROFILED = 10, 10

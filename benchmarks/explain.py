@@ -13,8 +13,8 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageDraw
 
+from universal_style.allocator import keep_freed_memory
 from universal_style.demo import PICTURES as BUNDLED
-from universal_style.devices import keep_freed_memory
 from universal_style.images import Image
 from universal_style.sheets import captioned, sheet
 from universal_style.stylizer import Stylizer

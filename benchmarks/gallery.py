@@ -6,7 +6,7 @@ python benchmarks/gallery.py -c tree.webp -c house.webp -s night.jpg -s dawn.jpg
 import argparse
 from pathlib import Path
 
-from universal_style.devices import keep_freed_memory
+from universal_style.allocator import keep_freed_memory
 from universal_style.images import Image
 from universal_style.sheets import sheet, white
 from universal_style.stylizer import Stylizer

@@ -96,7 +96,7 @@ def apart(options: argparse.Namespace, work: Callable[..., Any], *arguments: Any
 def _begin(threads: int, freed: str) -> None:
     import torch
 
-    from universal_style.devices import keep_freed_memory
+    from universal_style.allocator import keep_freed_memory
 
     if freed == "kept":
         keep_freed_memory()

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import torch
 
+from universal_style.allocator import keep_freed_memory
 from universal_style.comparison import Pair, compare, ratios
 from universal_style.contenders import Contender
-from universal_style.devices import keep_freed_memory
 from universal_style.folders import pictures_in
 from universal_style.images import Image
 from universal_style.plots import plot

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from universal_style.allocator import keep_freed_memory
 from universal_style.contenders import Contender
-from universal_style.devices import keep_freed_memory
 from universal_style.evaluation import Judge, as_json, as_table, summary_of
 from universal_style.folders import pictures_in
 from universal_style.images import Image

@@ -181,6 +181,21 @@ def test_the_version_is_told():
     assert said == f"universal-style {version('universal-style')}\n"
 
 
+def test_help_does_not_wait_for_the_libraries_of_the_networks():
+    ask = """
+import sys
+from universal_style.cli import main
+for command in ("", "transfer", "style save", "train decoders", "batch", "evaluate", "info", "serve", "video"):
+    sys.argv = ["universal-style", *command.split(), "--help"]
+    try:
+        main()
+    except SystemExit as end:
+        print(end.code, {"torch", "numpy", "scipy"} & set(sys.modules))
+"""
+    said = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
+    assert said.stdout.count("0 set()\n") == said.stdout.count("Usage:") == 9
+
+
 def test_demo_writes_a_contact_sheet(run, tmp_path, monkeypatch):
     monkeypatch.setattr("universal_style.demo.LONG_SIDE", 64)
     code, output = run("demo")

@@ -303,7 +303,7 @@ held = lambda: psutil.Process().memory_info().rss >> 20
 seen = []
 atexit.register(lambda: print(*seen, held()))  # called after what is registered later
 import torch
-from universal_style.devices import keep_freed_memory
+from universal_style.allocator import keep_freed_memory
 keep_freed_memory()
 seen.append(held())
 parts = [torch.ones(2**21) for _ in range(40)]

@@ -1,9 +1,7 @@
-"""Where the networks run and in which precision; how the process keeps its memory."""
+"""Where the networks run and in which precision; how much memory there is."""
 
 from __future__ import annotations
 
-import atexit
-import ctypes
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +13,6 @@ from universal_style.errors import OptionError
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
-"""Parameters of glibc's mallopt."""
-KEPT_BYTES = 2**31 - 1
-MAPPED_BYTES = 192 * 2**20
-"""From this on memory is mapped afresh and given back at once: few tensors are as large, and holes of theirs would be
-filled by none."""
-TOP_PAD_BYTES = 64 * 2**20
 GROUP = Path("/sys/fs/cgroup")
 """Where Linux tells of the group of processes that this one belongs to, such as a container's (cgroup v2)."""
 SHARE = 0.5
@@ -75,27 +66,6 @@ def multiplies_halves(values: torch.Tensor) -> bool:
     """Say whether products of numbers in half precision are quickest as they are, their sums kept in float32."""
     halves = values.dtype in (torch.float16, torch.bfloat16)
     return halves and values.device.type == "cuda" and "dtype" in torch.ops.aten.bmm.overloads()
-
-
-def keep_freed_memory() -> None:
-    """Tell glibc to keep freed memory for the next activation, which halves the time on a CPU.
-
-    Every large activation would otherwise be mapped, zeroed by the kernel and unmapped afresh. Only for a process of
-    our own: it keeps its high-water mark until it ends. Then all is given back at once: torch's libraries read in much
-    of their files as they are unloaded, which would come on top. Does nothing where the C library is another.
-    """
-    if not sys.platform.startswith("linux"):
-        return
-    library = ctypes.CDLL(None)
-    mallopt, trim = getattr(library, "mallopt", None), getattr(library, "malloc_trim", None)
-    if mallopt is not None and trim is not None:
-        atexit.register(trim, 0)
-        for parameter, value in (
-            (M_MMAP_THRESHOLD, MAPPED_BYTES),
-            (M_TRIM_THRESHOLD, KEPT_BYTES),
-            (M_TOP_PAD, TOP_PAD_BYTES),
-        ):
-            mallopt(parameter, value)
 
 
 def free_memory(device: torch.device) -> int:

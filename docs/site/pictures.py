@@ -5,8 +5,8 @@ python docs/site/pictures.py            (about two minutes on two cores)
 
 from pathlib import Path
 
+from universal_style.allocator import keep_freed_memory
 from universal_style.demo import PICTURES
-from universal_style.devices import keep_freed_memory
 from universal_style.images import Image
 from universal_style.sheets import sheet
 from universal_style.stylizer import Stylizer

@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 
+from universal_style.allocator import keep_freed_memory
 from universal_style.batch.bench import Bench, Outcome, Setting
 from universal_style.batch.jobs import Job
 from universal_style.batch.ledger import Ledger
 from universal_style.cluster import resources, session
-from universal_style.devices import keep_freed_memory
 from universal_style.errors import InputError, OptionError, UniversalStyleError
 
 OBJECT_STORE_BYTES = 80 * 2**20

@@ -8,6 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from universal_style.allocator import keep_freed_memory
 from universal_style.cli.stops import Stopped, stoppable
 from universal_style.errors import OptionError, UniversalStyleError, memory_ran_out
 
@@ -50,8 +51,6 @@ def main() -> NoReturn:
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
         with stoppable():
-            from universal_style.devices import keep_freed_memory
-
             keep_freed_memory()
             app(arguments)
     except OptionError as error:

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from universal_style.allocator import keep_freed_memory
 from universal_style.cluster import resources, session
-from universal_style.devices import keep_freed_memory
 from universal_style.drivers.crew import Answer, Crew, Hands, Here
 from universal_style.drivers.errands import Errand
 from universal_style.errors import InputError, OptionError, UniversalStyleError

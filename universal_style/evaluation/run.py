@@ -15,8 +15,9 @@ from pathlib import Path
 from threading import Thread
 from types import FrameType
 
+from universal_style.allocator import keep_freed_memory
 from universal_style.contenders import Contender
-from universal_style.devices import keep_freed_memory, peak_memory
+from universal_style.devices import peak_memory
 from universal_style.errors import InputError, UniversalStyleError
 from universal_style.evaluation.judge import Judge, Score
 from universal_style.evaluation.pairs import Pair, pictures_by_name

@@ -1,0 +1,36 @@
+"""How the process keeps its memory. Nothing heavy is imported here: every command begins with it."""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import sys
+
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
+"""Parameters of glibc's mallopt."""
+KEPT_BYTES = 2**31 - 1
+MAPPED_BYTES = 192 * 2**20
+"""From this on memory is mapped afresh and given back at once: few tensors are as large, and holes of theirs would be
+filled by none."""
+TOP_PAD_BYTES = 64 * 2**20
+
+
+def keep_freed_memory() -> None:
+    """Tell glibc to keep freed memory for the next activation, which halves the time on a CPU.
+
+    Every large activation would otherwise be mapped, zeroed by the kernel and unmapped afresh. Only for a process of
+    our own: it keeps its high-water mark until it ends. Then all is given back at once: torch's libraries read in much
+    of their files as they are unloaded, which would come on top. Does nothing where the C library is another.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    library = ctypes.CDLL(None)
+    mallopt, trim = getattr(library, "mallopt", None), getattr(library, "malloc_trim", None)
+    if mallopt is not None and trim is not None:
+        atexit.register(trim, 0)
+        for parameter, value in (
+            (M_MMAP_THRESHOLD, MAPPED_BYTES),
+            (M_TRIM_THRESHOLD, KEPT_BYTES),
+            (M_TOP_PAD, TOP_PAD_BYTES),
+        ):
+            mallopt(parameter, value)
