@@ -24,7 +24,7 @@ from universal_style.atomic import replacing
 from universal_style.demo import PICTURES
 
 CONTENT, STYLE = PICTURES / "chelsea-cat.jpg", PICTURES / "hashiguchi-ducks.jpg"
-SERVE = "from universal_style.cli import main; main()"
+SERVE = "from universal_style.cli import program; program()"
 
 
 def resident(pid: int) -> int:

@@ -175,10 +175,53 @@ def test_the_command_line_knows_all_names_of_a_table(names, table):
     assert {name.value for name in names} == set(table)
 
 
+PROGRAM = [sys.executable, "-c", "from universal_style.cli import program; program()"]
+"""What `universal-style` starts."""
+
+
 def test_the_version_is_told():
-    program = [sys.executable, "-c", "from universal_style.cli import main; main()", "--version"]
-    said = subprocess.run(program, capture_output=True, text=True, check=True).stdout
+    said = subprocess.run([*PROGRAM, "--version"], capture_output=True, text=True, check=True).stdout
     assert said == f"universal-style {version('universal-style')}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "word"),
+    [(["info"], 0, "decoder"), (["transfer", "no.png", "no.png", "-o", "out.png"], 1, "no.png"), (["nothing"], 2, "")],
+)
+def test_the_program_ends_with_the_code_of_its_command(tmp_path, arguments, code, word):
+    done = subprocess.run([*PROGRAM, *arguments], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == code
+    assert word in (done.stderr if code else done.stdout)
+
+
+def test_the_program_does_what_is_registered_for_the_end():
+    script = """
+import atexit, sys
+from universal_style.cli import app, program
+sys.argv[1:] = ["farewell"]
+@app.command()
+def farewell():
+    atexit.register(print, "farewell")
+program()
+"""
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout == "farewell\n"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="peaks are told in KiB on Linux alone")
+def test_the_end_of_the_program_takes_no_memory(pictures):
+    transfer = ["transfer", "cat.png", "ducks.jpg", "-o", "out.png", "-m", "wct2", "--size", "400", "--json", "r.json"]
+    # A process of its own starts the program: what a parent holds counts into the peak of its child.
+    script = """
+import os, subprocess, sys
+_, status, used = os.wait4(subprocess.Popen(sys.argv[1:], stderr=subprocess.DEVNULL).pid, 0)
+print(status, used.ru_maxrss * 1024)
+"""
+    starter = [sys.executable, "-c", script]
+    said = subprocess.run([*starter, *PROGRAM, *transfer], capture_output=True, text=True, cwd=pictures, check=True)
+    status, peak = map(int, said.stdout.split())
+    at_report = json.loads((pictures / "r.json").read_text())["peak_memory"]["process"]
+    assert status == 0
+    assert peak - at_report < 40 * 2**20
 
 
 def test_help_does_not_wait_for_the_libraries_of_the_networks():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import ctypes
 import sys
 
@@ -19,15 +18,12 @@ def keep_freed_memory() -> None:
     """Tell glibc to keep freed memory for the next activation, which halves the time on a CPU.
 
     Every large activation would otherwise be mapped, zeroed by the kernel and unmapped afresh. Only for a process of
-    our own: it keeps its high-water mark until it ends. Then all is given back at once: torch's libraries read in much
-    of their files as they are unloaded, which would come on top. Does nothing where the C library is another.
+    our own: it keeps its high-water mark until it ends. Does nothing where the C library is another.
     """
     if not sys.platform.startswith("linux"):
         return
-    library = ctypes.CDLL(None)
-    mallopt, trim = getattr(library, "mallopt", None), getattr(library, "malloc_trim", None)
-    if mallopt is not None and trim is not None:
-        atexit.register(trim, 0)
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
         for parameter, value in (
             (M_MMAP_THRESHOLD, MAPPED_BYTES),
             (M_TRIM_THRESHOLD, KEPT_BYTES),

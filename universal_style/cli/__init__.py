@@ -19,6 +19,7 @@ from universal_style.cli import (
     video,
 )
 from universal_style.cli.app import app, main
+from universal_style.cli.program import program
 
 __all__ = [
     "app",
@@ -29,6 +30,7 @@ __all__ = [
     "grid",
     "info",
     "main",
+    "program",
     "repeat",
     "serve",
     "style",
