@@ -415,6 +415,15 @@ def test_regions_take_the_style_of_their_counterpart(stylizer, cat, ducks):
     assert np.abs(np.diff(result, axis=1)).max() < 100  # the border is soft
 
 
+def test_a_preset_that_is_given_a_size_says_that_it_has_none(stylizer, cat, ducks):
+    preset = stylizer.observe(ducks)
+    small = cat.resize((32, 24))
+    _, report = stylizer.run(small, preset, levels=[1], style_size=64)
+    assert report.notes == ["style-size 64 changes nothing of style: a preset was observed before"]
+    for styles, size in (([preset], None), ([ducks], 64)):
+        assert stylizer.run(small, *styles, levels=[1], style_size=size)[1].notes == []
+
+
 def test_a_mask_of_one_colour_is_no_mask(stylizer, cat, ducks):
     masks = {"content_mask": solid("green", 30, 30), "style_masks": [solid("green", 7, 9)]}
     masked = array(stylizer.transfer(cat, ducks, levels=[2, 1], **masks))

@@ -37,7 +37,7 @@ class Report:
         peak_memory: in bytes; of the process so far, and of the device.
         checkpoints: SHA-256 by file name.
         regions: of the content, with what each took from each style and why.
-        notes: the same in a line each, where there is more than one region.
+        notes: the same in a line each, where there is more than one region, and what was asked for in vain.
         versions: of this package, torch and Python's other parts that matter.
         trace: of an optimiser: weighted losses and seconds so far, by iteration.
     """

@@ -23,7 +23,7 @@ from universal_style.report import Progress, Report, Steps, silent
 from universal_style.request import Request
 from universal_style.smoothing import smoothed
 from universal_style.styles import Style, every_ascent
-from universal_style.subjects import Loaded, StyleSource, subject_of
+from universal_style.subjects import Loaded, StyleSource, subject_of, unminded
 
 _version = cache(version)  # reading it anew costs a tenth of the time of a small picture
 
@@ -227,7 +227,10 @@ class Stylizer:
             peak_memory=peak_memory(self.backend.device),
             checkpoints={c.path.name: c.digest for c in carried.checkpoints},
             regions=task.matched.as_dict()["regions"],
-            notes=task.matched.lines() if len(task.matched.regions) > 1 else [],
+            notes=[
+                *(task.matched.lines() if len(task.matched.regions) > 1 else []),
+                *unminded(request.style_size, task.subjects),
+            ],
             versions={name: _version(name) for name in ("universal-style", "torch", "torchvision", "numpy", "pillow")},
             trace=carried.trace,
         )

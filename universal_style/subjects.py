@@ -92,6 +92,12 @@ def subject_of(source: StyleSource, style_size: int | None) -> Subject:
     return Subject(path.name, file, None, picture)
 
 
+def unminded(style_size: int | None, subjects: Iterable[Subject]) -> list[str]:
+    """Say in a line each which styles a size changes nothing of: presets were observed when they were made."""
+    presets = [subject.name for subject in subjects if subject.picture is None and style_size is not None]
+    return [f"style-size {style_size} changes nothing of {name}: a preset was observed before" for name in presets]
+
+
 def _mark(path: Path) -> tuple[str, int, int] | None:
     """Tell a file from what may lie in its place later; None where it cannot be had, of which reading tells why."""
     try:

@@ -5,79 +5,35 @@ What a client sends is taken as it comes, before Gradio opens any file of it: si
 
 from __future__ import annotations
 
-import logging
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from functools import partial, wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import gradio as gr
 
-from universal_style.errors import CheckpointError, InputError, UniversalStyleError, memory_ran_out
+from universal_style.errors import InputError
 from universal_style.images import FORMATS, Image, Source, opened
 from universal_style.names import looked_up
-from universal_style.ranges import long_side
-from universal_style.report import Progress, Report
+from universal_style.report import Report
 from universal_style.subjects import StyleSource
 from universal_style.tensor_files import SUFFIX, is_tensor_file
-from universal_style.web.limits import (
-    MOST_STYLES,
-    Limits,
-    check_picture,
-    read_picture,
-    read_style,
-    without_paths,
-)
+from universal_style.web.limits import MOST_STYLES, Limits, check_picture, read_picture, read_style
 from universal_style.web.paint import Blobs, Stroke, canvas, painted
+from universal_style.web.sent import Sent, order_of, pictures_of, style_size_of, word
 from universal_style.web.sessions import Session, Sessions
 from universal_style.web.shelf import Shelf
+from universal_style.web.told import facts_of, said, shown, stoppable, telling
 from universal_style.web.worker import Bench, Order, Worker, has_strength, named, stem_of
 
-SHOWN = 1600
-"""Long side in pixels at which content and result are compared on the page."""
 OFFERED = (".png", ".jpg")
 """Formats in which the page offers a result."""
-
-TOLD = ("method", "options", "size", "seconds", "regions", "notes", "versions")
-"""Of a report, what programs are told; the rest is the server's own."""
-
-LEVEL = re.compile(r"^relu(\d)_1\b")
-
-logger = logging.getLogger(__name__)
 
 BAR = gr.Progress()
 """Gradio puts that of the request in its place."""
 
-Sent = Any
-"""What a client sent for a component, not yet looked at."""
-
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-def telling(action: Callable[P, R]) -> Callable[P, R]:
-    """Let an action tell the visitor in one line what went wrong, without a word on the server's files."""
-
-    @wraps(action)
-    def told(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return action(*args, **kwargs)
-        except gr.Error:
-            raise
-        except CheckpointError as error:
-            logger.exception("a checkpoint cannot be used")
-            raise _line("the server's networks cannot be loaded; tell its keeper") from error
-        except UniversalStyleError as error:
-            raise _line(without_paths(str(error))) from error
-        except Exception as error:
-            if memory_ran_out(error):
-                raise _line("the server's memory is too small for this; give a smaller picture") from error
-            logger.exception("a request failed")
-            raise _line("the server failed at this; try other pictures or settings") from error
-
-    return told
 
 
 def at(bench: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -121,7 +77,7 @@ class Actions:
     @telling
     def arrive_styles(self, request: gr.Request, uploads: Sent) -> None:
         """Look at styles as they are uploaded."""
-        self._check(request, _pictures_of(uploads))
+        self._check(request, pictures_of(uploads))
 
     @telling
     def choose(self, event: gr.SelectData, chosen: Sent) -> list[str]:
@@ -134,7 +90,7 @@ class Actions:
     @telling
     def strength_of(self, method: Sent) -> Any:
         """Show the strength where the method has one."""
-        return gr.Slider(visible=has_strength(named(_word(method))))
+        return gr.Slider(visible=has_strength(named(word(method))))
 
     @telling
     @at("easel")
@@ -177,7 +133,7 @@ class Actions:
                 slow browser may still send them when others have taken their place.
         """
         session = self.sessions.begun(request.session_hash)
-        order = _order(method, strength, keep_colors, smooth, style_size, regions)
+        order = order_of(method, strength, keep_colors, smooth, style_size, regions)
         content_file = self._content_file(session, content)
         files = self._style_files(session, uploads, chosen, presets)
         pictures = [content_file, *_pictures_among(files)]
@@ -191,8 +147,8 @@ class Actions:
         saved = [room / f"{content_file.stem}-styled{suffix}" for suffix in OFFERED]
         for path in saved:
             result.write(path)
-        pair = (_shown(picture, room / "before.jpg"), _shown(result, room / "after.jpg"))
-        return (pair, *(gr.DownloadButton(value=str(path), interactive=True) for path in saved), _said(report))
+        pair = (shown(picture, room / "before.jpg"), shown(result, room / "after.jpg"))
+        return (pair, *(gr.DownloadButton(value=str(path), interactive=True) for path in saved), said(report))
 
     @telling
     @at("worker")
@@ -215,17 +171,17 @@ class Actions:
     ) -> tuple[str, dict[str, Any]]:
         """Give the content its style as a program asks."""
         session = self.sessions.begun(request.session_hash)
-        order = _order(method, strength, keep_colors, smooth, style_size, regions)
-        looked_up("suffix", _word(suffix), FORMATS)
+        order = order_of(method, strength, keep_colors, smooth, style_size, regions)
+        looked_up("suffix", word(suffix), FORMATS)
         content_file = self._content_file(session, content)
         files = self._style_files(session, (), gallery, styles)
         masks = [self._mask(session, sent) for sent in style_masks or ()]
         _, result, report = self._carried(
             session, content_file, files, order, self._mask(session, content_mask), masks, bar
         )
-        path = session.emptied("result") / f"{content_file.stem}-styled{_word(suffix)}"
+        path = session.emptied("result") / f"{content_file.stem}-styled{word(suffix)}"
         result.write(path)
-        return str(path), _facts(report)
+        return str(path), facts_of(report)
 
     @telling
     @at("worker")
@@ -241,7 +197,7 @@ class Actions:
         """Make a preset of the styles that the page holds."""
         session = self.sessions.begun(request.session_hash)
         files = self._style_files(session, uploads, chosen, presets)
-        path = self._saved(session, files, _style_size(style_size), bar)
+        path = self._saved(session, files, style_size_of(style_size), bar)
         return gr.DownloadButton(f"Download {Path(path).name}", value=path, visible=True)
 
     @telling
@@ -257,7 +213,7 @@ class Actions:
         """Make a preset as a program asks."""
         session = self.sessions.begun(request.session_hash)
         files = self._style_files(session, (), gallery, styles)
-        return self._saved(session, files, _style_size(style_size), bar)
+        return self._saved(session, files, style_size_of(style_size), bar)
 
     def cancel(self, request: gr.Request) -> None:
         """Stop the work that is done for this visitor; it ends at its next step."""
@@ -278,8 +234,8 @@ class Actions:
         return self.sessions.brought(session, content)
 
     def _style_files(self, session: Session, uploads: Sent, chosen: Sent, presets: Sent) -> list[Path]:
-        files = [self.sessions.brought(session, upload) for upload in _pictures_of(uploads)]
-        files += [self.shelf.named(_word(name)) for name in chosen or ()]
+        files = [self.sessions.brought(session, upload) for upload in pictures_of(uploads)]
+        files += [self.shelf.named(word(name)) for name in chosen or ()]
         files += [self.sessions.brought(session, sent) for sent in presets or ()]
         if len(files) > MOST_STYLES:
             raise InputError(f"{len(files)} styles given; this page mixes up to {MOST_STYLES}: take some away")
@@ -328,89 +284,19 @@ class Actions:
         picture = read_picture(content, self.limits)
         given = [self._style(path, order.style_size) for path in styles]
         masks = list(style_masks) if any(mask is not None for mask in style_masks) else []
-        result, report = self.worker.transfer(picture, given, order, content_mask, masks, _stoppable(session, bar))
+        result, report = self.worker.transfer(picture, given, order, content_mask, masks, stoppable(session, bar))
         session.check()
         return picture, result, report
 
     def _saved(self, session: Session, styles: Sequence[Path], style_size: int | None, bar: gr.Progress) -> str:
         stem = stem_of(styles)
         given = [self._style(path, style_size) for path in styles]
-        style = self.worker.observe(given, stem, style_size, _stoppable(session, bar))
+        style = self.worker.observe(given, stem, style_size, stoppable(session, bar))
         session.check()
         path = session.room / f"{stem}{SUFFIX}"
         style.save(path)
         return str(path)
 
 
-def _line(text: str) -> gr.Error:
-    return gr.Error(text, print_exception=False)
-
-
-def _stoppable(session: Session, bar: gr.Progress) -> Progress:
-    """Show steps to the visitor, who may stop the work at each."""
-
-    def told(step: str, done: int, total: int) -> None:
-        session.check()
-        bar((done, total), desc=LEVEL.sub(r"level \1", step))
-
-    return told
-
-
 def _pictures_among(files: Sequence[Path]) -> list[Path]:
     return [path for path in files if not is_tensor_file(path)]
-
-
-def _pictures_of(uploads: Sent) -> list[Sent]:
-    """Give the files that a gallery holds."""
-    if not isinstance(uploads, Sequence) or isinstance(uploads, str):
-        return []
-    return [entry.get("image") if isinstance(entry, Mapping) else entry for entry in uploads]
-
-
-def _order(method: Sent, strength: Sent, keep_colors: Sent, smooth: Sent, style_size: Sent, regions: Sent) -> Order:
-    return Order(
-        _word(method), _number(strength), _word(keep_colors), _word(smooth), _style_size(style_size), _whole(regions)
-    )
-
-
-def _word(sent: Sent) -> str:
-    if not isinstance(sent, str):
-        raise InputError(f"{sent!r} is no name; give one".replace("\n", " ")[:200])
-    return sent
-
-
-def _number(sent: Sent) -> float:
-    try:
-        return float(sent)
-    except (TypeError, ValueError) as error:
-        raise InputError("a number is needed here") from error
-
-
-def _whole(sent: Sent) -> int:
-    number = _number(sent or 0)
-    if not number.is_integer():
-        raise InputError(f"{number:g} is not a whole number; give one")
-    return int(number)
-
-
-def _style_size(sent: Sent) -> int | None:
-    """Read a long side of styles; 0 stands for their own."""
-    return long_side("style-size", _whole(sent) or None)
-
-
-def _shown(picture: Image, path: Path) -> str:
-    """Write a picture as the page shows it; the full size is for the download."""
-    small = picture.scaled_to(min(SHOWN, max(picture.height, picture.width)))
-    small.write(path)
-    return str(path)
-
-
-def _said(report: Report) -> str:
-    """Say what was done."""
-    height, width = report.size
-    lines = [f"{width} × {height} pixels in {sum(report.seconds.values()):.1f} seconds, by {report.method}."]
-    return "\n".join([*lines, *(f"- {without_paths(note)}" for note in report.notes)])
-
-
-def _facts(report: Report) -> dict[str, Any]:
-    return {name: value for name, value in asdict(report).items() if name in TOLD}
