@@ -296,18 +296,32 @@ def test_smoothing_in_windows_is_that_of_the_whole(smoothing, cat, ducks):
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc keeps memory so on Linux alone")
-def test_freed_memory_is_kept():
+def test_freed_memory_is_kept_until_a_bound_is_near():
     script = """
 import psutil, torch
 from universal_style.allocator import keep_freed_memory
+from universal_style.drivers.bounds import bound_of
 held = lambda: psutil.Process().memory_info().rss >> 20
 keep_freed_memory()
 before = held()
 parts = [torch.ones(2**21) for _ in range(40)]
 last = torch.ones(1)
 del parts
-print(before, held())
+bound_of("auto", "1TiB").keep()
+kept = held()
+bound_of("auto", f"{kept}MiB").keep()
+print(before, kept, held())
 """
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
-    before, kept = map(int, done.stdout.split())
+    before, kept, left = map(int, done.stdout.split())
     assert kept - before > 300
+    assert left - before < 100
+
+
+def test_a_bound_is_kept_to_between_windows(monkeypatch, cat, ducks):
+    kept = []
+    monkeypatch.setattr(bounds.Side, "keep", lambda bound: kept.append(bound), raising=False)
+    Stylizer("wct", device="cpu").transfer(cat.resize((400, 90)), ducks, levels=[2], tile=150)
+    tiles = windows(90, 400, 2, reach_up(2, reach_down(2)), 150**2)
+    assert len(tiles) > 1
+    assert kept == [bounds.Side(150)] * 2 * len(tiles)  # as they are observed, and as they are carried

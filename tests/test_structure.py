@@ -14,6 +14,7 @@ PACKAGE = Path(universal_style.__file__).resolve().parent
 ROOMS = [
     {"errors"},
     {
+        "allocator",
         "atomic",
         "canvas",
         "cluster",

@@ -30,3 +30,9 @@ def keep_freed_memory() -> None:
             (M_TOP_PAD, TOP_PAD_BYTES),
         ):
             mallopt(parameter, value)
+
+
+def give_freed_memory_back() -> None:
+    """Give back what is kept, holes between what is in use among it. Does nothing where the C library is another."""
+    if sys.platform.startswith("linux") and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
+        trim(0)

@@ -6,8 +6,10 @@ import re
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+import psutil
 import torch
 
+from universal_style.allocator import give_freed_memory_back
 from universal_style.canvas import is_mapped
 from universal_style.devices import SHARE, free_memory
 from universal_style.errors import InputError, OptionError
@@ -57,16 +59,22 @@ FILE_BYTES = 12
 
 The walks lie between the two, and use the same memory.
 """
-BASE_BYTES = 1000 * 2**20
-"""What the process needs beside the walks: the interpreter, torch, the networks, and what torch reads in as it ends.
+BASE_BYTES = 880 * 2**20
+"""What the process needs beside the walks: the interpreter, torch and the networks.
 
-The peak of the command line over a tiny picture: 841 to 982 MiB by method and precision (`benchmarks/memory.py`).
+The peak of the command line over a tiny picture, 664 to 770 MiB by method and precision (`benchmarks/memory.py`), and
+what `Footprint` has no room for, should its tenth not do.
 """
 REGION_BYTES = 20 * 2**20
 """What is known of a region beside the first: its moments in the content and in a style, and its maps.
 
 Measured as the growth of the process from one region to 36 to 100: 7 MiB of `wct`, 11 of `wct2`, 13 of five levels,
 and half as much again in windows, whose moments are held beside what is known.
+"""
+NEARLY = 0.8
+"""Of a bound, how much a process holds before it gives back what it has freed, between two windows.
+
+Window after window leaves holes that the next does not fit: 6 megapixels of `wct` reached 2.5 GiB of 2 without.
 """
 FEWEST_PIXELS = 256 * 256
 """Windows are no smaller than this; under it, most of a window would be halo."""
@@ -87,13 +95,24 @@ class Bound(Protocol):
         """
         ...
 
+    def keep(self) -> None:
+        """Do what keeps the process under the bound, between two windows."""
+        ...
+
     def as_options(self) -> dict[str, Any]:
         """Give the options that make it, of `bound_of`."""
         ...
 
 
+class Freely:
+    """Nothing is to be kept to."""
+
+    def keep(self) -> None:
+        pass
+
+
 @dataclass(frozen=True)
-class Unbounded:
+class Unbounded(Freely):
     """A picture is one window."""
 
     def most(self, stage: Stage, regions: LabelMap, workers: int) -> int:
@@ -104,7 +123,7 @@ class Unbounded:
 
 
 @dataclass(frozen=True)
-class Side:
+class Side(Freely):
     """A window has so many pixels, whatever the stage.
 
     Attributes:
@@ -150,12 +169,16 @@ class Memory:
             )
         return footprint(stage).most((self.number - base - known - held_by(pixels)) // walks)
 
+    def keep(self) -> None:
+        if psutil.Process().memory_info().rss > NEARLY * self.number:
+            give_freed_memory_back()
+
     def as_options(self) -> dict[str, Any]:
         return {"tile": "auto", "memory": self.number}
 
 
 @dataclass(frozen=True)
-class FreeMemory:
+class FreeMemory(Freely):
     """Windows take at most a share of the memory that is free when they are chosen."""
 
     def most(self, stage: Stage, regions: LabelMap, workers: int) -> int:

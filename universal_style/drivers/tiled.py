@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -13,16 +13,16 @@ from torch.nn import functional
 
 from universal_style.canvas import blank, rest
 from universal_style.drivers.bounds import FEWEST_PIXELS, Bound
-from universal_style.drivers.crew import Crew, Hands, in_order
+from universal_style.drivers.crew import Answer, Crew, Hands, in_order
 from universal_style.drivers.edits import Fit, Tally
-from universal_style.drivers.errands import Carrying, Seeing
+from universal_style.drivers.errands import Carrying, Errand, Seeing
 from universal_style.drivers.survey import WINDOW_PIXELS
 from universal_style.drivers.whole import carry
 from universal_style.moments import Moments
 from universal_style.networks.stage import Site, Stage
 from universal_style.regions import LabelMap
 from universal_style.transforms import AffineMap
-from universal_style.windows import strip_area, windows
+from universal_style.windows import Window, strip_area, windows
 
 
 @runtime_checkable
@@ -61,7 +61,6 @@ class Everywhere:
             tiles = windows(height, width, stage.stride, stage.halo_of(wave), most)
             # in order, so that sums are rounded alike whoever is first
             for shown in in_order(hands.answers(Seeing(found, wave), stage, pixels, regions, tiles)):
-                rest(pixels)
                 for site, more in shown.items():
                     if site not in seen:
                         seen[site] = more
@@ -97,6 +96,31 @@ class Reduced:
         small = functional.interpolate(pixels, (height, width), mode="bilinear", antialias=True)
         carry(stage, small, recorded, regions.scaled(height, width))
         return found
+
+
+@dataclass(frozen=True)
+class Resting:
+    """Hands that give back between two windows what memory need not hold.
+
+    Attributes:
+        hands: that work.
+        bound: that is kept to.
+    """
+
+    hands: Hands
+    bound: Bound
+
+    @property
+    def workers(self) -> int:
+        return self.hands.workers
+
+    def answers(
+        self, errand: Errand[Answer], stage: Stage, pixels: Tensor, regions: LabelMap, tiles: Sequence[Window]
+    ) -> Iterator[tuple[int, Answer]]:
+        for answer in self.hands.answers(errand, stage, pixels, regions, tiles):
+            yield answer
+            rest(pixels)
+            self.bound.keep()
 
 
 @dataclass(frozen=True)
@@ -149,11 +173,11 @@ class Tiled:
         tiles = windows(height, width, stage.stride, stage.halo, most)
         if len(tiles) == 1:
             return carry(stage, pixels, fit, regions)
-        maps = self.observing.maps(stage, pixels, fit, regions, most, hands)
+        resting = Resting(hands, self.bound)
+        maps = self.observing.maps(stage, pixels, fit, regions, most, resting)
         result = blank(height, width, pixels.device)
-        for number, inside in hands.answers(Carrying(maps), stage, pixels, regions, tiles):
+        for number, inside in resting.answers(Carrying(maps), stage, pixels, regions, tiles):
             rows, columns = tiles[number].place(height, width)
             result[:, :, rows, columns] = inside
-            rest(pixels)
             rest(result)
         return result
