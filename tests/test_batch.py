@@ -15,6 +15,7 @@ from universal_style import cli
 from universal_style.batch import PAIRINGS, Job, Ledger, Look, contents_in, looks_in, planned
 from universal_style.batch.labels import MOST_BYTES, label, names_of, told_apart
 from universal_style.batch.ledger import RECORDS
+from universal_style.drivers.bounds import BASE_BYTES
 from universal_style.errors import InputError, OutputError
 from universal_style.networks.feed_forward import TransformNet, save_net
 from universal_style.styles import Style
@@ -178,9 +179,10 @@ def test_the_summary(run, folders):
 
 def test_a_picture_too_large_for_the_memory_fails_alone(run, folders, cat):
     cat.resize((1500, 1000)).save(folders / "contents" / "large.png")
-    code, error, summary = run("contents", "ducks.jpg", "-o", "out", "-q", "--memory", "1110MiB")
+    memory = f"{(BASE_BYTES >> 20) + 110}MiB"
+    code, error, summary = run("contents", "ducks.jpg", "-o", "out", "-q", "--memory", memory)
     assert (code, summary["done"], summary["failed"]) == (1, 3, 1)
-    assert "memory 1110MiB is too little for 1.5 megapixels; this picture needs" in error
+    assert f"memory {memory} is too little for 1.5 megapixels; this picture needs" in error
     code, error, _ = run("contents", "ducks.jpg", "-o", "none", "-q", "--memory", "900MiB")
     assert (code, error.count("\n"), results("none")) == (2, 1, {})
 
