@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from typing import Any
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
 """Parameters of glibc's mallopt."""
@@ -18,12 +19,9 @@ def keep_freed_memory() -> None:
     """Tell glibc to keep freed memory for the next activation, which halves the time on a CPU.
 
     Every large activation would otherwise be mapped, zeroed by the kernel and unmapped afresh. Only for a process of
-    our own: it keeps its high-water mark until it ends. Does nothing where the C library is another.
+    our own: it keeps its high-water mark until it gives it back or ends. Does nothing where the C library is another.
     """
-    if not sys.platform.startswith("linux"):
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
+    if (mallopt := _of_glibc("mallopt")) is not None:
         for parameter, value in (
             (M_MMAP_THRESHOLD, MAPPED_BYTES),
             (M_TRIM_THRESHOLD, KEPT_BYTES),
@@ -34,5 +32,10 @@ def keep_freed_memory() -> None:
 
 def give_freed_memory_back() -> None:
     """Give back what is kept, holes between what is in use among it. Does nothing where the C library is another."""
-    if sys.platform.startswith("linux") and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
+    if (trim := _of_glibc("malloc_trim")) is not None:
         trim(0)
+
+
+def _of_glibc(name: str) -> Any:
+    """Look a function up; None where the C library is another."""
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform.startswith("linux") else None
