@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,10 @@ from PIL import Image as Pillow
 
 from universal_style import cli
 from universal_style.drivers import ray_crew
-from universal_style.drivers.bounds import BASE_BYTES, bound_of, footprint, held_by
+from universal_style.drivers.bounds import BASE_BYTES, Side, bound_of, footprint, held_by
 from universal_style.drivers.crew import in_order
 from universal_style.errors import InputError, OptionError
-from universal_style.methods import METHODS
+from universal_style.methods import METHODS, closed_form
 from universal_style.regions import LabelMap
 from universal_style.stylizer import Stylizer
 from universal_style.windows import strip_area, windows
@@ -164,6 +165,30 @@ def test_memory_is_shared_among_workers(stylizer):
     assert 2 * of(shared + 1) > left - 2 * BASE_BYTES >= 2 * of(shared)
     with pytest.raises(OptionError, match="too little"):
         bound.most(stage, LabelMap.uniform(256, 256), 100)
+
+
+@dataclass(frozen=True)
+class Witnessed(Side):
+    """A bound that leaves a trace of each process that keeps to it."""
+
+    folder: Path
+    workers: int = 0
+
+    def shared(self, workers):
+        return replace(self, workers=workers)
+
+    def keep(self):
+        (self.folder / f"{os.getpid()} of {self.workers}").touch()
+
+
+def test_each_worker_keeps_to_its_part_of_a_bound(tmp_path, monkeypatch, cat, ducks):
+    monkeypatch.setattr(closed_form, "bound_of", lambda *_: Witnessed(100, tmp_path))
+    carried("wct", cat.resize((200, 160)), ducks, levels=[1], workers=2)
+    processes = [trace.name.split(" of ") for trace in tmp_path.iterdir()]
+    assert [number for _, number in processes] == ["2", "2"]
+    assert str(os.getpid()) not in dict(processes)
+    assert bound_of("auto", "3GiB").shared(2) == bound_of("auto", "1GiB")
+    assert bound_of("64", None).shared(2) == bound_of("64", None)
 
 
 def test_answers_are_put_in_order():

@@ -95,6 +95,14 @@ class Bound(Protocol):
         """
         ...
 
+    def shared(self, workers: int) -> Bound:
+        """Give the bound of each of several processes that keep to this one together.
+
+        Args:
+            workers: as for `most`.
+        """
+        ...
+
     def keep(self) -> None:
         """Do what keeps the process under the bound, between two windows."""
         ...
@@ -106,6 +114,9 @@ class Bound(Protocol):
 
 class Freely:
     """Nothing is to be kept to."""
+
+    def shared(self: Bound, workers: int) -> Bound:
+        return self
 
     def keep(self) -> None:
         pass
@@ -168,6 +179,9 @@ class Memory:
                 f"this picture needs {needed / 2**20:.0f}MiB"
             )
         return footprint(stage).most((self.number - base - known - held_by(pixels)) // walks)
+
+    def shared(self, workers: int) -> Memory:
+        return Memory(self.number // (1 + workers))
 
     def keep(self) -> None:
         if psutil.Process().memory_info().rss > NEARLY * self.number:

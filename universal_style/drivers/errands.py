@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
 
+from universal_style.drivers.bounds import Bound
 from universal_style.drivers.edits import Tally, send_through, tallies
 from universal_style.drivers.whole import drive
 from universal_style.networks.stage import Site, Stage
@@ -86,3 +87,21 @@ class Carrying:
         picture = drive(stage.walk(pixels.to(stage.device)), edit)
         inside = window.inside(picture, regions.height, regions.width)
         return inside.to(pixels.device, copy=True)  # a view would hold the whole window
+
+
+@dataclass(frozen=True)
+class Keeping(Generic[Answer_co]):
+    """Run an errand, and do what keeps the process that ran it under its bound.
+
+    Attributes:
+        errand: that is run.
+        bound: of the process.
+    """
+
+    errand: Errand[Answer_co]
+    bound: Bound
+
+    def __call__(self, stage: Stage, pixels: Float[Tensor, "1 3 g v"], regions: LabelMap, window: Window) -> Answer_co:
+        answer = self.errand(stage, pixels, regions, window)
+        self.bound.keep()
+        return answer

@@ -15,7 +15,7 @@ from universal_style.canvas import blank, rest
 from universal_style.drivers.bounds import FEWEST_PIXELS, Bound
 from universal_style.drivers.crew import Answer, Crew, Hands, in_order
 from universal_style.drivers.edits import Fit, Tally
-from universal_style.drivers.errands import Carrying, Errand, Seeing
+from universal_style.drivers.errands import Carrying, Errand, Keeping, Seeing
 from universal_style.drivers.survey import WINDOW_PIXELS
 from universal_style.drivers.whole import carry
 from universal_style.moments import Moments
@@ -104,7 +104,7 @@ class Resting:
 
     Attributes:
         hands: that work.
-        bound: that is kept to.
+        bound: that they keep to, all together.
     """
 
     hands: Hands
@@ -117,10 +117,10 @@ class Resting:
     def answers(
         self, errand: Errand[Answer], stage: Stage, pixels: Tensor, regions: LabelMap, tiles: Sequence[Window]
     ) -> Iterator[tuple[int, Answer]]:
-        for answer in self.hands.answers(errand, stage, pixels, regions, tiles):
+        kept = Keeping(errand, self.bound.shared(self.workers))
+        for answer in self.hands.answers(kept, stage, pixels, regions, tiles):
             yield answer
             rest(pixels)
-            self.bound.keep()
 
 
 @dataclass(frozen=True)
