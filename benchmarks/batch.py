@@ -70,7 +70,7 @@ def alone(options, output):
     jobs = jobs_of(options.contents, options.styles, options.first, output)[: options.alone]
     started = time.perf_counter()
     for job in jobs:
-        command = [sys.executable, "-c", "from universal_style.cli import program; program()", "transfer", job.content]
+        command = [sys.executable, "-m", "universal_style", "transfer", job.content]
         command += [*job.look.sources, "-o", output / job.output.name, "-q", "--levels", options.levels]
         command += ["--method", options.method, "--device", options.device, "--dtype", options.dtype]
         command += ["--style-size", options.style_size]

@@ -33,7 +33,7 @@ from universal_style.atomic import replacing
 PICTURES = Path(__file__).resolve().parents[1] / "universal_style" / "pictures"
 CONTENT, STYLE = PICTURES / "chelsea-cat.jpg", PICTURES / "hashiguchi-ducks.jpg"
 RESULTS = Path(__file__).parent / "results"
-COMMAND = [sys.executable, "-c", "from universal_style.cli import program; program()"]
+COMMAND = [sys.executable, "-m", "universal_style"]
 """What `universal-style` starts, in this checkout."""
 MIB = 2**20
 FREED = ("kept", "returned")

@@ -24,7 +24,6 @@ from universal_style.atomic import replacing
 from universal_style.demo import PICTURES
 
 CONTENT, STYLE = PICTURES / "chelsea-cat.jpg", PICTURES / "hashiguchi-ducks.jpg"
-SERVE = "from universal_style.cli import program; program()"
 
 
 def resident(pid: int) -> int:
@@ -52,7 +51,7 @@ def measure(clients: int, side: int, method: str, rounds: int) -> dict[str, obje
                 pictures.append(folder / f"{source.stem}.png")
                 picture.save(pictures[-1])
         server = subprocess.Popen(
-            [sys.executable, "-c", SERVE, "serve", "--port", "0", "--queue", str(clients)],
+            [sys.executable, "-m", "universal_style", "serve", "--port", "0", "--queue", str(clients)],
             stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         try:

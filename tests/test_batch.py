@@ -258,8 +258,7 @@ def test_no_record_stands_while_a_result_is_being_written(tmp_path):
 def test_a_killed_batch_goes_on(run, folders, cat):
     for number in range(20):
         cat.rotate(number).resize((64, 48)).save(folders / "contents" / f"more{number}.png")
-    started = "from universal_style.cli import program; program()"
-    command = [sys.executable, "-c", started, "batch", "contents", "ducks.jpg", "-o", "out", *COMMON]
+    command = [sys.executable, "-m", "universal_style", "batch", "contents", "ducks.jpg", "-o", "out", *COMMON]
     environment = os.environ | {"PYTHONPATH": str(Path(cli.__file__).parents[2])}
     with subprocess.Popen(command, cwd=folders, env=environment, stderr=subprocess.PIPE) as process:
         while len(list(Path("out").rglob("*.json"))) < 3:

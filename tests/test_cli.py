@@ -175,7 +175,7 @@ def test_the_command_line_knows_all_names_of_a_table(names, table):
     assert {name.value for name in names} == set(table)
 
 
-PROGRAM = [sys.executable, "-c", "from universal_style.cli import program; program()"]
+PROGRAM = [sys.executable, "-m", "universal_style"]
 """What `universal-style` starts."""
 
 

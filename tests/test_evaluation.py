@@ -220,7 +220,7 @@ def test_an_interruption_is_for_the_parent_to_tell(folder):
 
 def test_a_signal_ends_the_process_of_a_method_too(folder):
     asked = ["-m", "gatys,scales=1,iterations=1000000,preview=look.png,preview-every=1", "--device", "cpu"]
-    command = [sys.executable, "-c", "from universal_style.cli import program; program()", "evaluate", ".", "-o", "out"]
+    command = [sys.executable, "-m", "universal_style", "evaluate", ".", "-o", "out"]
     environment = os.environ | {"PYTHONPATH": str(Path(cli.__file__).parents[2])}
     with subprocess.Popen(
         [*command, *asked], cwd=folder, env=environment, stderr=subprocess.PIPE, text=True

@@ -38,6 +38,7 @@ ROOMS = [
     {"contenders", "repetition", "sheets"},
     {"demo", "evaluation", "comparison", "explanation", "texture", "grids", "batch", "video"},
     {"cli", "integrations", "web"},
+    {"__main__"},
 ]
 """Imports point to an earlier line, or stay within a line where one of its rooms serves another."""
 STRANGERS = [("networks", "transforms"), ("networks", "moments"), ("images", "networks"), ("transforms", "networks")]

@@ -302,8 +302,7 @@ def test_a_server_that_is_ended_leaves_nothing(files, tmp_path):
     folder.mkdir()
     clean = {name: value for name, value in os.environ.items() if not name.startswith("GRADIO_")}
     process = subprocess.Popen(
-        [sys.executable, "-c", "from universal_style.cli import program; program()",
-         "serve", "--port", "0", "--device", "cpu", "--dtype", "float32"],
+        [sys.executable, "-m", "universal_style", "serve", "--port", "0", "--device", "cpu", "--dtype", "float32"],
         env=clean | {"TMPDIR": str(folder)}, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
