@@ -39,7 +39,14 @@ from universal_style.training.coordinates import (
 from universal_style.training.feed_forward import FeedForwardPlan
 from universal_style.training.loop import Recipe, Report, TrainingState, mean_psnr, train_decoder
 from universal_style.training.muon import Muon, orthogonalised
-from universal_style.training.objective import ENOUGH, Objective, Weights, column_moments, squared_error
+from universal_style.training.objective import (
+    ENOUGH,
+    Objective,
+    Weights,
+    column_moments,
+    keeps_features,
+    squared_error,
+)
 from universal_style.training.pictures import (
     Batches,
     as_pixels,
@@ -209,6 +216,47 @@ def test_bands_are_carried_onto_the_style_too(encoder, folder, pooling, monkeypa
             torch.testing.assert_close(given, aim, rtol=0.05, atol=0.02 * float(aim.abs().max()))
 
 
+def test_features_beside_the_bands_are_disguised_as_those_of_one_crop(encoder, folder):
+    plain = as_pixels(Batches(pictures_in(folder), (), 64, 4, 0, seed=3)[0].plain, CPU)
+    objective = Objective(encoder, HaarCat5Pooling(), 2, (1, 2), Weights())
+    (nothing, own), _ = objective.climb(plain)
+    assert nothing == ()
+    for given, wanted in zip(objective.disguise(plain, 0, seed=1)[1], own, strict=True):
+        assert torch.equal(given, wanted)
+    ((*bands, before), (*own_bands, own_before)) = objective.disguise(plain, 1, seed=1)[1], own
+    assert all(torch.equal(given, wanted) for given, wanted in zip(bands, own_bands, strict=True))
+    assert before.min() >= 0
+    means, moved = own_before.mean(dim=(2, 3)), before.mean(dim=(0, 2, 3))
+    distances = (means - moved).norm(dim=1) / (means - means.mean(0)).norm(dim=1)  # now, and before
+    assert distances.min() < 0.8
+    again = objective.disguise(plain, 1, seed=1)[1][-1]
+    assert torch.equal(before, again)
+
+
+def test_a_decoder_learns_to_take_less_from_what_is_disguised(encoder, folder, held_out, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "WARM_UP_STEPS", 1)
+    pooling, paths = HaarCat5Pooling(), pictures_in(folder)
+
+    def trained(steps, start):
+        recipe = Recipe(2, (1, 2), steps, plain=4, disguised=1, transformed=0, side=64, learning_rate=0.03)
+        *_, state = train_decoder(
+            encoder, pooling, recipe, paths, paths, held_out, tmp_path / f"{steps}.state",
+            device=CPU, precision=torch.float32, workers=0, start=start,
+        )  # fmt: skip
+        return state.average
+
+    deeper, _ = load_decoder(bundled_folder(), pooling, 4)  # of which the last two blocks are a start
+    fitted, learned = (trained(steps, deeper.plain()) for steps in (0, 30))
+    objective = Objective(encoder, pooling, 2, (1, 2), Weights())
+    plain = as_pixels(Batches(paths, (), 64, 4, 0, seed=9)[0].plain, CPU)
+    with torch.no_grad():
+        before, after = (
+            float(objective(decoder, plain, None, objective.disguise(plain, 1, 5))["pixel"])
+            for decoder in (fitted, learned)
+        )
+    assert after < 0.95 * before
+
+
 @pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16])
 def test_moments_are_the_same_under_autocast(encoder, folder, precision):
     features = 100 * torch.rand(2, 8, 40, 40)  # whose sums of squares are far beyond half precision
@@ -324,17 +372,20 @@ def test_the_error_of_pictures_is_their_mean_psnr():
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_a_recorded_step_is_the_step(folder, monkeypatch):
-    device, pooling = torch.device("cuda"), NearestPooling()
+@pytest.mark.parametrize(("pooling", "level"), [(NearestPooling(), 2), (HaarCat5Pooling(), 4)])
+def test_a_recorded_step_is_the_step(folder, monkeypatch, pooling, level):
+    device = torch.device("cuda")
     encoder = load_encoder(bundled_folder())[0].to(device).to(memory_format=torch.channels_last)
-    trained = load_decoder(bundled_folder(), pooling, 2)[0].plain()
-    objective = Objective(encoder, pooling, 2, (2,), Weights())
+    trained = load_decoder(bundled_folder(), pooling, level)[0].plain()
+    objective = Objective(encoder, pooling, level, (level,), Weights())
     paths = pictures_in(folder)
     batches = Batches(paths, paths, 64, 2, 1, 0)
 
     def losses(before):
         monkeypatch.setattr("universal_style.training.steps.BEFORE_RECORDING", before)
-        decoder, average = (Decoder(2).to(device).to(memory_format=torch.channels_last) for _ in range(2))
+        decoder, average = (
+            Decoder(level, pooling.widening).to(device).to(memory_format=torch.channels_last) for _ in range(2)
+        )
         average.requires_grad_(False)
         for network in (decoder, average):
             network.load_plain(trained)
@@ -347,7 +398,9 @@ def test_a_recorded_step_is_the_step(folder, monkeypatch):
             batch = batches[number]
             pair = as_pixels(batch.content, device), as_pixels(batch.style, device)
             transformed = objective.transform(*pair, number) if number % 2 else None
-            given.append(steps.take(as_pixels(batch.plain, device), transformed, 1e-3, 0.5))
+            pixels = as_pixels(batch.plain, device)
+            disguised = objective.disguise(pixels, 0.5, number) if keeps_features(pooling) else None
+            given.append(steps.take(pixels, transformed, 1e-3, 0.5, disguised))
         return given, average.plain()
 
     (recorded, average), (taken, wanted) = losses(BEFORE_RECORDING), losses(100)
@@ -520,6 +573,8 @@ def test_a_foreign_or_damaged_state_is_refused(encoder, folder, held_out, tmp_pa
         ({"side": 40}, "side 40"),
         ({"plain": 0}, "plain 0 is out of range"),
         ({"transformed_from": 2.0}, "transformed-from lies in"),
+        ({"disguised": 1.5}, r"disguised 1.5 is out of range; it is a share of the plain crops, 0 … 1"),
+        ({"disguised": 0.5}, "disguised is for poolings that keep features, haar-cat5 alone; nearest keeps none"),
     ],
 )
 def test_a_bad_plan_is_refused(folder, tmp_path, changes, message):

@@ -25,6 +25,9 @@ class DecoderTraining:
     ] = PoolingName.NEAREST
     side: Annotated[int, typer.Option(help="Side of the square crops in pixels, a multiple of 16.")] = 192
     plain: Annotated[int, typer.Option(help="Crops per step that are reconstructed.")] = 4
+    disguised: Annotated[
+        float, typer.Option(help="Share of these whose features beside the bands are not theirs; for haar-cat5.")
+    ] = 0.0
     transformed: Annotated[int, typer.Option(help="Crops per step whose features are transformed first.")] = 2
     transformed_from: Annotated[float, typer.Option(help="Share of the steps before transformed features join in.")] = (
         0.5

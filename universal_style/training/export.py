@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -132,7 +133,8 @@ def _course(recipe: Recipe, state: TrainingState) -> list[str]:
     if not legs or legs[-1]["until"] < state.step:
         legs.append({"until": state.step, **asdict(recipe)})
     words = [
-        f"{leg['plain']} plain + {leg['transformed']} transformed crops of {leg['side']}×{leg['side']}, "
+        f"{leg['plain']} plain{_disguised(leg)} + {leg['transformed']} transformed crops of "
+        f"{leg['side']}×{leg['side']}, "
         f"Muon at {leg['learning_rate']:g}, seed {leg['seed']}"
         for leg in legs
     ]
@@ -142,3 +144,8 @@ def _course(recipe: Recipe, state: TrainingState) -> list[str]:
     ends = [0, *(leg["until"] for leg in legs)]
     spans = zip(ends, ends[1:], words, strict=False)
     return [total, *(f"- steps {start + 1} to {end}: {said}" for start, end, said in spans)]
+
+
+def _disguised(leg: Mapping[str, Any]) -> str:
+    share = leg.get("disguised", 0)  # states had none once
+    return f" ({share:.0%} disguised)" if share else ""

@@ -32,7 +32,7 @@ WARM_START_BATCH = 4
 WHITENING_BATCHES = 6
 WARM_UP_STEPS = 100
 EMA_DECAY = 0.998
-OF_A_LEG = ("plain", "transformed", "side", "learning_rate", "seed")
+OF_A_LEG = ("plain", "disguised", "transformed", "side", "learning_rate", "seed")
 """Of a recipe, what the model card says; a training may go on with others."""
 
 
@@ -45,6 +45,7 @@ class Recipe:
         edited: levels at which the decoder's stage edits features, as its method does.
         steps: gradient steps in all; 0 keeps the warm start.
         plain: crops per step that are reconstructed as they are.
+        disguised: share of these whose features beside the bands are not theirs, 0 to 1; of poolings that keep some.
         transformed: crops per step whose features are transformed first.
         transformed_from: share of the steps that pass before transformed features join in, 0 to 1.
         side: side of the square crops in pixels, a multiple of 16.
@@ -61,6 +62,7 @@ class Recipe:
     edited: tuple[int, ...]
     steps: int
     plain: int = 4
+    disguised: float = 0.0
     transformed: int = 2
     transformed_from: float = 0.5
     side: int = 192
@@ -74,6 +76,8 @@ class Recipe:
         at_least(0, steps=self.steps, transformed=self.transformed)
         at_least(1, plain=self.plain, measure_every=self.measure_every)
         whole_seed(self.seed)
+        if not 0 <= self.disguised <= 1:
+            raise OptionError(f"disguised {self.disguised:g} is out of range; it is a share of the plain crops, 0 … 1")
         if not 0 <= self.transformed_from <= 1 or not 0 < self.learning_rate < 1:
             raise OptionError("transformed-from lies in 0 … 1 and learning-rate between 0 and 1")
 
@@ -156,6 +160,7 @@ class TrainingState:
             self.step, self.curve = int(saved["step"]), [tuple(point) for point in saved["curve"]]
             self.legs = [dict(leg) for leg in saved.get("legs", [])]  # states had none once
             self.facts = dict(saved.get("facts", {}))
+            before = {"disguised": 0.0} | before  # states had none once
             if self.step and any(before[name] != getattr(recipe, name) for name in OF_A_LEG):
                 self.legs.append({"until": self.step, **{name: before[name] for name in OF_A_LEG}})
 
@@ -237,10 +242,14 @@ def train_decoder(
             content, style = as_pixels(batch.content, device), as_pixels(batch.style, device)
             with autocast(device, precision):
                 transformed = objective.transform(content, style, recipe.seed + state.step)
+        pixels, disguised = as_pixels(batch.plain, device), None
+        if recipe.disguised:
+            with autocast(device, precision):
+                disguised = objective.disguise(pixels, recipe.disguised, recipe.seed + state.step)
         rate = recipe.learning_rate * _rate(state.step, recipe.steps)
         state.step, state.facts = state.step + 1, facts or {}
         keep = min(EMA_DECAY, state.step / (state.step + 10))
-        loss = steps.take(as_pixels(batch.plain, device), transformed, rate, keep)
+        loss = steps.take(pixels, transformed, rate, keep, disguised)
         yield Report("train", state.step, recipe.steps, loss=loss)
         if state.step % recipe.measure_every == 0 or state.step == recipe.steps:
             psnr = measure()

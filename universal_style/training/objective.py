@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass
 from itertools import chain
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -14,6 +15,7 @@ from universal_style.moments import Moments
 from universal_style.networks.decoder import Decoder
 from universal_style.networks.pooling import Kept, Pooling
 from universal_style.networks.vgg import LEVELS, Encoder
+from universal_style.ranges import unsigned
 from universal_style.reference.losses import relative_error
 from universal_style.transforms import OptimalTransport, Transform, WhitenColor
 
@@ -61,6 +63,11 @@ class Transformed:
         self.features.copy_(other.features)
         for own, given in zip(chain(*self.kept, *self.aims), chain(*other.kept, *other.aims), strict=True):
             own.copy_(given)
+
+
+def keeps_features(pooling: Pooling) -> bool:
+    """Say whether features come up beside what was pooled and its bands, which `disguise` is about."""
+    return pooling.widening > 1 + len(pooling.bands)
 
 
 def column_moments(features: Float[Tensor, "n c h w"]) -> tuple[Float[Tensor, " c"], Float[Tensor, "c c"]]:
@@ -137,12 +144,48 @@ class Objective:
                 aims.append((torch.lerp(mean, mean_s, alpha), torch.lerp(covariance, covariance_s, alpha)))
         return Transformed(features, kept, aims)
 
+    @torch.no_grad()
+    def disguise(self, plain: Float[Tensor, "n 3 h w"], share: float, seed: int) -> list[Kept]:
+        """Give what is kept of crops, its features beside the bands carried some of the way onto those of one crop.
+
+        In a transfer they are the content's still, where the deeper ones are the style's: a decoder must take from
+        them where edges are, and from the deeper ones what lies between.
+
+        Args:
+            share: of the crops, by chance, that are carried, each by an alpha of its own.
+            seed: of these numbers, and of the crop.
+        """
+        rng = np.random.default_rng(unsigned(seed))
+        alphas = rng.random(len(plain)) * (rng.random(len(plain)) < share)
+        blend = torch.tensor(alphas, dtype=torch.float32, device=plain.device)[:, None, None, None]
+        one = int(rng.integers(len(plain)))
+
+        def carried(features: Tensor) -> Tensor:
+            with torch.autocast(features.device.type, enabled=False):
+                given = features.float()
+                moments = (Moments.of(part.transpose(0, 1).flatten(1)) for part in (given, given[one : one + 1]))
+                return torch.lerp(given, OptimalTransport()(*moments)(given), blend).relu_().to(features.dtype)
+
+        named = len(self.pooling.bands)  # what a pooling names comes first of what it keeps
+        return [(*own[:named], *map(carried, own[named:])) for own in self.climb(plain)[0]]
+
     def __call__(
-        self, decoder: Decoder, plain: Float[Tensor, "n 3 h w"], transformed: Transformed | None
+        self,
+        decoder: Decoder,
+        plain: Float[Tensor, "n 3 h w"],
+        transformed: Transformed | None,
+        disguised: list[Kept] | None = None,
     ) -> dict[str, Tensor]:
-        """Give the weighted terms; their sum is the loss."""
+        """Give the weighted terms; their sum is the loss.
+
+        Args:
+            plain: crops to be reconstructed …
+            transformed: … and features to be decoded beside them.
+            disguised: kept of the crops, for the decoder, in place of what they are.
+        """
         with torch.no_grad():
             kept, wanted = self.climb(plain)
+            kept = kept if disguised is None else disguised
         features, count = wanted[-1], len(plain)
         if transformed is not None:
             features = torch.cat([features, transformed.features.to(features.dtype)])

@@ -27,6 +27,7 @@ from universal_style.ranges import at_least
 from universal_style.tensor_files import SUFFIX
 from universal_style.training.export import CARD, CURVES, draw_curves, export_decoder, write_card
 from universal_style.training.loop import Recipe, Report, TrainingState, train_decoder
+from universal_style.training.objective import keeps_features
 from universal_style.training.pictures import Batches, as_pixels, check_outside, held_out_of
 from universal_style.training.states import reading_state
 from universal_style.training.warm_start import widened
@@ -104,6 +105,8 @@ class Plan:
             Recipe(level, edited_levels(chosen, level), count, **recipe)
             for level, count in zip(levels, budget, strict=True)
         )
+        if any(recipe.disguised for recipe in recipes) and not keeps_features(chosen):
+            raise OptionError(f"disguised is for poolings that keep features, haar-cat5 alone; {pooling} keeps none")
         at_least(0, workers=workers)
         backend = backend_named(device, dtype)
         if exact_device(backend.device) != backend.device:
