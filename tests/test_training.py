@@ -41,6 +41,7 @@ from universal_style.training.loop import Recipe, Report, TrainingState, mean_ps
 from universal_style.training.muon import Muon, orthogonalised
 from universal_style.training.objective import (
     ENOUGH,
+    Given,
     Objective,
     Weights,
     column_moments,
@@ -194,7 +195,7 @@ def test_the_objective_of_a_perfect_decoder_is_small(encoder, folder):
     good, _ = load_decoder(bundled_folder(), NearestPooling(), 1)
     losses = []
     for decoder in (good, Decoder(1)):
-        terms = objective(decoder, plain, transformed)
+        terms = objective(decoder, Given(plain, transformed=transformed))
         assert set(terms) == {"pixel", "feature", "transformed", "moments"}
         assert all(math.isfinite(float(term.detach())) for term in terms.values())
         losses.append(sum(float(term.detach()) for term in terms.values()))
@@ -251,7 +252,7 @@ def test_a_decoder_learns_to_take_less_from_what_is_disguised(encoder, folder, h
     plain = as_pixels(Batches(paths, (), 64, 4, 0, seed=9)[0].plain, CPU)
     with torch.no_grad():
         before, after = (
-            float(objective(decoder, plain, None, objective.disguise(plain, 1, 5))["pixel"])
+            float(objective(decoder, Given(plain, objective.disguise(plain, 1, 5)))["pixel"])
             for decoder in (fitted, learned)
         )
     assert after < 0.95 * before
@@ -400,7 +401,7 @@ def test_a_recorded_step_is_the_step(folder, monkeypatch, pooling, level):
             transformed = objective.transform(*pair, number) if number % 2 else None
             pixels = as_pixels(batch.plain, device)
             disguised = objective.disguise(pixels, 0.5, number) if keeps_features(pooling) else None
-            given.append(steps.take(pixels, transformed, 1e-3, 0.5, disguised))
+            given.append(steps.take(Given(pixels, disguised, transformed), 1e-3, 0.5))
         return given, average.plain()
 
     (recorded, average), (taken, wanted) = losses(BEFORE_RECORDING), losses(100)
@@ -573,7 +574,8 @@ def test_a_foreign_or_damaged_state_is_refused(encoder, folder, held_out, tmp_pa
         ({"side": 40}, "side 40"),
         ({"plain": 0}, "plain 0 is out of range"),
         ({"transformed_from": 2.0}, "transformed-from lies in"),
-        ({"disguised": 1.5}, r"disguised 1.5 is out of range; it is a share of the plain crops, 0 … 1"),
+        ({"disguised": 1.5}, "disguised 1.5 is out of range; it is a share of the plain crops, two at least, 0 … 1"),
+        ({"disguised": 0.5, "plain": 1}, "disguised 0.5 is out of range"),
         ({"disguised": 0.5}, "disguised is for poolings that keep features, haar-cat5 alone; nearest keeps none"),
     ],
 )

@@ -21,7 +21,7 @@ from universal_style.ranges import at_least, whole_seed
 from universal_style.training.coordinates import placeholder_coordinates, whiten_coordinates
 from universal_style.training.gradients import autocast
 from universal_style.training.muon import Muon
-from universal_style.training.objective import Objective, Weights
+from universal_style.training.objective import Given, Objective, Weights
 from universal_style.training.pictures import Batches, as_pixels, check_side, stream, varied_crop
 from universal_style.training.states import reading_state, restore_scaler, write_state
 from universal_style.training.steps import Steps, follow
@@ -76,8 +76,10 @@ class Recipe:
         at_least(0, steps=self.steps, transformed=self.transformed)
         at_least(1, plain=self.plain, measure_every=self.measure_every)
         whole_seed(self.seed)
-        if not 0 <= self.disguised <= 1:
-            raise OptionError(f"disguised {self.disguised:g} is out of range; it is a share of the plain crops, 0 … 1")
+        if not 0 <= self.disguised <= 1 or (self.disguised and self.plain < 2):
+            raise OptionError(
+                f"disguised {self.disguised:g} is out of range; it is a share of the plain crops, two at least, 0 … 1"
+            )
         if not 0 <= self.transformed_from <= 1 or not 0 < self.learning_rate < 1:
             raise OptionError("transformed-from lies in 0 … 1 and learning-rate between 0 and 1")
 
@@ -237,19 +239,17 @@ def train_decoder(
     batches = Batches(pictures, styles, recipe.side, recipe.plain, recipe.transformed, recipe.seed, varied_crop)
     steps = Steps(decoder, average, objective, state.optimizer, scaler, precision)
     for batch in stream(batches, state.step, recipe.steps, workers):
-        transformed = None
-        if recipe.transformed and state.step >= recipe.transformed_from * recipe.steps:
-            content, style = as_pixels(batch.content, device), as_pixels(batch.style, device)
-            with autocast(device, precision):
+        plain, disguised, transformed = as_pixels(batch.plain, device), None, None
+        with autocast(device, precision):
+            if recipe.disguised:
+                disguised = objective.disguise(plain, recipe.disguised, recipe.seed + state.step)
+            if recipe.transformed and state.step >= recipe.transformed_from * recipe.steps:
+                content, style = as_pixels(batch.content, device), as_pixels(batch.style, device)
                 transformed = objective.transform(content, style, recipe.seed + state.step)
-        pixels, disguised = as_pixels(batch.plain, device), None
-        if recipe.disguised:
-            with autocast(device, precision):
-                disguised = objective.disguise(pixels, recipe.disguised, recipe.seed + state.step)
         rate = recipe.learning_rate * _rate(state.step, recipe.steps)
         state.step, state.facts = state.step + 1, facts or {}
         keep = min(EMA_DECAY, state.step / (state.step + 10))
-        loss = steps.take(pixels, transformed, rate, keep, disguised)
+        loss = steps.take(Given(plain, disguised, transformed), rate, keep)
         yield Report("train", state.step, recipe.steps, loss=loss)
         if state.step % recipe.measure_every == 0 or state.step == recipe.steps:
             psnr = measure()

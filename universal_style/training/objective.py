@@ -55,14 +55,48 @@ class Transformed:
 
     def clone(self) -> Transformed:
         """Give a copy with memory of its own."""
-        kept = [tuple(part.clone() for part in parts) for parts in self.kept]
-        return Transformed(self.features.clone(), kept, [(m.clone(), c.clone()) for m, c in self.aims])
+        return Transformed(self.features.clone(), _copied(self.kept), [(m.clone(), c.clone()) for m, c in self.aims])
 
     def copy_(self, other: Transformed) -> None:
         """Take over the numbers of others of the same shapes."""
         self.features.copy_(other.features)
         for own, given in zip(chain(*self.kept, *self.aims), chain(*other.kept, *other.aims), strict=True):
             own.copy_(given)
+
+
+@dataclass(frozen=True)
+class Given:
+    """What one step is given.
+
+    Attributes:
+        plain: crops to be reconstructed.
+        disguised: what is kept of these, for the decoder, where it is not what they are.
+        transformed: features to be decoded beside them, where there are some.
+    """
+
+    plain: Float[Tensor, "n 3 h w"]
+    disguised: list[Kept] | None = None
+    transformed: Transformed | None = None
+
+    def clone(self) -> Given:
+        """Give a copy with memory of its own."""
+        return Given(
+            self.plain.clone(),
+            None if self.disguised is None else _copied(self.disguised),
+            None if self.transformed is None else self.transformed.clone(),
+        )
+
+    def copy_(self, other: Given) -> None:
+        """Take over the numbers of what has the same parts, of the same shapes."""
+        self.plain.copy_(other.plain)
+        for own, given in zip(chain(*self.disguised or ()), chain(*other.disguised or ()), strict=True):
+            own.copy_(given)
+        if self.transformed is not None and other.transformed is not None:
+            self.transformed.copy_(other.transformed)
+
+
+def _copied(kept: list[Kept]) -> list[Kept]:
+    return [tuple(part.clone() for part in parts) for parts in kept]
 
 
 def keeps_features(pooling: Pooling) -> bool:
@@ -95,7 +129,7 @@ class Objective:
     Source: Li et al. 2017, equation 1 (pixel and feature reconstruction).
     Departs: feature errors are relative to the features' norm, and decoders also see transformed features, whose
         picture must encode back to them, have their moments, and blended ones of content and style at levels that are
-        not edited.
+        not edited; and crops may have features beside their bands that are not theirs.
 
     Attributes:
         encoder: frozen.
@@ -169,40 +203,29 @@ class Objective:
         named = len(self.pooling.bands)  # what a pooling names comes first of what it keeps
         return [(*own[:named], *map(carried, own[named:])) for own in self.climb(plain)[0]]
 
-    def __call__(
-        self,
-        decoder: Decoder,
-        plain: Float[Tensor, "n 3 h w"],
-        transformed: Transformed | None,
-        disguised: list[Kept] | None = None,
-    ) -> dict[str, Tensor]:
-        """Give the weighted terms; their sum is the loss.
-
-        Args:
-            plain: crops to be reconstructed …
-            transformed: … and features to be decoded beside them.
-            disguised: kept of the crops, for the decoder, in place of what they are.
-        """
+    def __call__(self, decoder: Decoder, given: Given) -> dict[str, Tensor]:
+        """Give the weighted terms; their sum is the loss."""
+        plain, transformed = given.plain, given.transformed
         with torch.no_grad():
             kept, wanted = self.climb(plain)
-            kept = kept if disguised is None else disguised
+            kept = given.disguised or kept
         features, count = wanted[-1], len(plain)
         if transformed is not None:
             features = torch.cat([features, transformed.features.to(features.dtype)])
             kept = [tuple(map(torch.cat, zip(a, b, strict=True))) for a, b in zip(kept, transformed.kept, strict=True)]
         pictures = decoder(features, kept, self.pooling)
-        _, given = self.climb(pictures, self.level if transformed is not None else PLAIN_DEPTH)
+        _, found = self.climb(pictures, self.level if transformed is not None else PLAIN_DEPTH)
         terms = {
             "pixel": self.weights.pixel * squared_error(pictures[:count].float(), plain),
             "feature": self.weights.feature
-            * torch.stack([relative_error(g[:count], w) for g, w in zip(given, wanted, strict=False)]).sum(),
+            * torch.stack([relative_error(f[:count], w) for f, w in zip(found, wanted, strict=False)]).sum(),
         }
         if transformed is not None:
-            terms["transformed"] = self.weights.transformed * relative_error(given[-1][count:], transformed.features)
+            terms["transformed"] = self.weights.transformed * relative_error(found[-1][count:], transformed.features)
             distances = []
-            for g, (mean, covariance) in zip(given, transformed.aims, strict=True):
-                given_mean, given_covariance = column_moments(g[count:])
-                distances.append(relative_error(given_mean, mean) + relative_error(given_covariance, covariance))
+            for features, (mean, covariance) in zip(found, transformed.aims, strict=True):
+                found_mean, found_covariance = column_moments(features[count:])
+                distances.append(relative_error(found_mean, mean) + relative_error(found_covariance, covariance))
             terms["moments"] = self.weights.moments * torch.stack(distances).sum()
         return terms
 

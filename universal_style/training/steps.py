@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import chain
 
 import torch
 from jaxtyping import Float
@@ -12,12 +11,11 @@ from torch.nn.utils import parametrize
 
 from universal_style.networks.convolution import bias_of
 from universal_style.networks.decoder import Decoder
-from universal_style.networks.pooling import Kept
 from universal_style.recordings import recorded
 from universal_style.training.coordinates import convolutions_in
 from universal_style.training.gradients import autocast, take_step
 from universal_style.training.muon import Muon
-from universal_style.training.objective import Objective, Transformed
+from universal_style.training.objective import Given, Objective
 
 BEFORE_RECORDING = 3
 """Steps in which a graphics card chooses its algorithms and takes its memory."""
@@ -29,27 +27,17 @@ class Recording:
 
     Attributes:
         graph: to be replayed.
-        pixels: memory that it reads crops from …
-        transformed: … and transformed features …
-        disguised: … and what is kept of the crops, where there are some.
+        given: memory that it reads from.
         terms: memory that it writes the terms of the loss to.
     """
 
     graph: torch.cuda.CUDAGraph
-    pixels: Float[Tensor, "n 3 h w"]
-    transformed: Transformed | None
-    disguised: list[Kept] | None
+    given: Given
     terms: dict[str, Tensor]
 
-    def repeat(
-        self, pixels: Float[Tensor, "n 3 h w"], transformed: Transformed | None, disguised: list[Kept] | None
-    ) -> dict[str, Tensor]:
+    def repeat(self, given: Given) -> dict[str, Tensor]:
         """Take the step with other numbers."""
-        self.pixels.copy_(pixels)
-        if self.transformed is not None and transformed is not None:
-            self.transformed.copy_(transformed)
-        for own, given in zip(chain(*self.disguised or ()), chain(*disguised or ()), strict=True):
-            own.copy_(given)
+        self.given.copy_(given)
         self.graph.replay()
         return self.terms
 
@@ -85,59 +73,42 @@ class Steps:
         self._taken = {False: 0, True: 0}
         self._recorded: dict[bool, Recording] = {}
 
-    def take(
-        self,
-        pixels: Float[Tensor, "n 3 h w"],
-        transformed: Transformed | None,
-        rate: float,
-        keep: float,
-        disguised: list[Kept] | None = None,
-    ) -> dict[str, float]:
+    def take(self, given: Given, rate: float, keep: float) -> dict[str, float]:
         """Take a step.
 
         Args:
-            pixels: crops to be reconstructed, of the same number and size in every step.
-            transformed: features to be decoded beside them, likewise.
+            given: crops, and what goes with them, of the same number and size in every step; transformed features may
+                come later.
             rate: of the optimiser.
             keep: share of the average that stays.
-            disguised: kept of the crops, for the decoder; in every step or in none.
 
         Returns:
             The weighted terms of the loss.
         """
         self._rate.fill_(rate)
         self._keep.fill_(keep)
-        terms = self._take(pixels, transformed, disguised)
+        terms = self._take(given)
         return dict(zip(terms, torch.stack(list(terms.values())).tolist(), strict=True))
 
-    def _take(
-        self, pixels: Float[Tensor, "n 3 h w"], transformed: Transformed | None, disguised: list[Kept] | None
-    ) -> dict[str, Tensor]:
+    def _take(self, given: Given) -> dict[str, Tensor]:
         """Take a step, by the recorded one of its kind where a graphics card has made all ready for it."""
-        kind = transformed is not None
+        kind = given.transformed is not None
         self._taken[kind] += 1
         if self._device.type != "cuda" or self._taken[kind] <= BEFORE_RECORDING:
-            return self._descend(pixels, transformed, disguised)
+            return self._descend(given)
         if kind not in self._recorded:
-            own = None if disguised is None else [tuple(part.clone() for part in parts) for parts in disguised]
-            self._recorded[kind] = self._record(
-                pixels.clone(), None if transformed is None else transformed.clone(), own
-            )
-        return self._recorded[kind].repeat(pixels, transformed, disguised)
+            self._recorded[kind] = self._record(given.clone())
+        return self._recorded[kind].repeat(given)
 
-    def _record(
-        self, pixels: Float[Tensor, "n 3 h w"], transformed: Transformed | None, disguised: list[Kept] | None
-    ) -> Recording:
+    def _record(self, given: Given) -> Recording:
         """Record a step, and do nothing else."""
-        graph, terms = recorded(lambda: self._descend(pixels, transformed, disguised))
-        return Recording(graph, pixels, transformed, disguised, terms)
+        graph, terms = recorded(lambda: self._descend(given))
+        return Recording(graph, given, terms)
 
-    def _descend(
-        self, pixels: Float[Tensor, "n 3 h w"], transformed: Transformed | None, disguised: list[Kept] | None
-    ) -> dict[str, Tensor]:
+    def _descend(self, given: Given) -> dict[str, Tensor]:
         self._optimizer.zero_grad(set_to_none=True)
         with autocast(self._device, self._precision), parametrize.cached():
-            terms = self._objective(self._decoder, pixels, transformed, disguised)
+            terms = self._objective(self._decoder, given)
         take_step(terms, self._decoder, self._optimizer, self._scaler)
         follow(self._average, self._decoder, self._keep)
         return {name: term.detach() for name, term in terms.items()}
