@@ -14,7 +14,7 @@ from PIL import Image as Pillow
 
 from universal_style import cli
 from universal_style.drivers import ray_crew
-from universal_style.drivers.bounds import BASE_BYTES, Side, bound_of, footprint, held_by
+from universal_style.drivers.bounds import BASE_BYTES, LIBRARY_BYTES, Side, bound_of, footprint, held_by
 from universal_style.drivers.crew import in_order
 from universal_style.errors import InputError, OptionError
 from universal_style.methods import METHODS, closed_form
@@ -187,7 +187,9 @@ def test_each_worker_keeps_to_its_part_of_a_bound(tmp_path, monkeypatch, cat, du
     processes = [trace.name.split(" of ") for trace in tmp_path.iterdir()]
     assert [number for _, number in processes] == ["2", "2"]
     assert str(os.getpid()) not in dict(processes)
-    assert bound_of("auto", "3GiB").shared(2) == bound_of("auto", "1GiB")
+    whole = bound_of("auto", "3GiB")
+    assert whole.shared(2) == bound_of("auto", 2**30 + LIBRARY_BYTES)
+    assert whole.shared(0) == whole
     assert bound_of("64", None).shared(2) == bound_of("64", None)
 
 
