@@ -6,7 +6,6 @@ import random
 from dataclasses import dataclass
 from itertools import chain
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -15,7 +14,6 @@ from universal_style.moments import Moments
 from universal_style.networks.decoder import Decoder
 from universal_style.networks.pooling import Kept, Pooling
 from universal_style.networks.vgg import LEVELS, Encoder
-from universal_style.ranges import unsigned
 from universal_style.reference.losses import relative_error
 from universal_style.transforms import OptimalTransport, Transform, WhitenColor
 
@@ -189,10 +187,10 @@ class Objective:
             share: of the crops, by chance, that are carried, each by an alpha of its own.
             seed: of these numbers, and of the crop.
         """
-        rng = np.random.default_rng(unsigned(seed))
-        alphas = rng.random(len(plain)) * (rng.random(len(plain)) < share)
-        blend = torch.tensor(alphas, dtype=torch.float32, device=plain.device)[:, None, None, None]
-        one = int(rng.integers(len(plain)))
+        rng = random.Random(seed)
+        alphas = [rng.random() if rng.random() < share else 0.0 for _ in plain]
+        blend = torch.tensor(alphas, device=plain.device)[:, None, None, None]
+        one = rng.randrange(len(plain))
 
         def carried(features: Tensor) -> Tensor:
             with torch.autocast(features.device.type, enabled=False):
