@@ -147,5 +147,4 @@ def _course(recipe: Recipe, state: TrainingState) -> list[str]:
 
 
 def _disguised(leg: Mapping[str, Any]) -> str:
-    share = leg.get("disguised", 0)  # states had none once
-    return f" ({share:.0%} disguised)" if share else ""
+    return f" ({leg['disguised']:.0%} disguised)" if leg["disguised"] else ""

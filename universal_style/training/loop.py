@@ -148,7 +148,7 @@ class TrainingState:
             CheckpointError: the file is damaged, belongs to another decoder or to another optimiser.
         """
         with reading_state(path) as saved:
-            before = saved["recipe"]
+            before = {"disguised": 0.0} | saved["recipe"]
             if before["level"] != recipe.level:
                 raise CheckpointError(
                     f"{path} trains relu{before['level']}_1, not relu{recipe.level}_1; choose another folder"
@@ -160,9 +160,8 @@ class TrainingState:
             self.optimizer.load_state_dict(saved["optimizer"])
             restore_scaler(self.scaler, saved)
             self.step, self.curve = int(saved["step"]), [tuple(point) for point in saved["curve"]]
-            self.legs = [dict(leg) for leg in saved.get("legs", [])]  # states had none once
+            self.legs = [{"disguised": 0.0} | leg for leg in saved.get("legs", [])]  # states had neither once
             self.facts = dict(saved.get("facts", {}))
-            before = {"disguised": 0.0} | before  # states had none once
             if self.step and any(before[name] != getattr(recipe, name) for name in OF_A_LEG):
                 self.legs.append({"until": self.step, **{name: before[name] for name in OF_A_LEG}})
 
