@@ -522,6 +522,14 @@ def test_regions_are_found_without_masks(stylizer, cat, ducks):
     assert np.isfinite(result.pixels).all()
 
 
+def test_a_preset_tells_how_many_pixels_it_was_observed_from(stylizer, cat, ducks):
+    preset = stylizer.observe(ducks)
+    _, report = stylizer.run(cat, preset, levels=[1], auto_regions=3)
+    assert {source["pixels"] for region in report.regions for source in region["sources"]} == {
+        ducks.width * ducks.height
+    }
+
+
 def test_masks_that_cannot_be_used_are_refused(stylizer, cat, ducks):
     preset = stylizer.observe(ducks)
     with pytest.raises(InputError, match="is a preset, which has no regions"):

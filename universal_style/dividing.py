@@ -100,7 +100,7 @@ def _found(
         found = clustered(loaded, pictures, request.auto_regions, request.seed)
     rest = iter(found)
     regions = next(rest)
-    return regions, [LabelMap.uniform(1, 1) if subject.picture is None else next(rest) for subject in subjects]
+    return regions, [LabelMap.uniform(*s.size) if s.picture is None else next(rest) for s in subjects]
 
 
 @cache

@@ -69,6 +69,11 @@ class Style:
     moments: Mapping[str, Moments]
     name: str = "style"
 
+    @property
+    def pixels(self) -> int:
+        """How many it was observed from; those that show count."""
+        return round(max((float(moments.count) for moments in self.moments.values()), default=0.0))
+
     @classmethod
     def from_images(
         cls,

@@ -47,8 +47,11 @@ class Subject:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(height, width) in pixels; a preset has forgotten its own."""
-        return (1, 1) if self.picture is None else (self.picture.height, self.picture.width)
+        """(height, width) in pixels; of a preset, which has forgotten its own, all in one row."""
+        if self.preset is not None:
+            return 1, max(1, self.preset.pixels)
+        assert self.picture is not None  # it is one of the two
+        return self.picture.height, self.picture.width
 
     def scaled(self, factor: float) -> Subject:
         """Give the same at a share of its picture's size; a preset stays as it is."""
