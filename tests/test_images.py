@@ -1,6 +1,7 @@
 import io
 import os
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import jaxtyping
@@ -14,6 +15,8 @@ from PIL import Image as Pillow
 
 from universal_style.errors import InputError, OptionError, OutputError
 from universal_style.images import Image, check_fits, long_side_of, output_format
+from universal_style.images.profiles import to_srgb
+from universal_style.images.shapers import shaper_of, srgb
 from universal_style.outputs import check_writable
 
 
@@ -41,6 +44,44 @@ def swapped_profile():
     return bytes(profile)
 
 
+WIDE = (0.60974, 0.31111, 0.01947), (0.20528, 0.62567, 0.06087), (0.14919, 0.06322, 0.74457)
+"""Red, green and blue of Adobe RGB, about D50."""
+
+
+def formula(kind, *values):
+    return (
+        b"para\0\0\0\0"
+        + struct.pack(">HH", kind, 0)
+        + struct.pack(f">{len(values)}i", *(round(v * 65536) for v in values))
+    )
+
+
+def table(*values):
+    return b"curv\0\0\0\0" + struct.pack(f">I{len(values)}H", len(values), *values)
+
+
+CURVES = {
+    "line": table(),
+    "power": table(0x0233),
+    "table": table(*(round(65535 * (i / 1023) ** 1.8) for i in range(1024))),
+    "formula 0": formula(0, 1.8),
+    "formula 1": formula(1, 2.2, 1.1, -0.1),
+    "formula 2": formula(2, 2.2, 1.1, -0.1, 0),
+    "formula 3": formula(3, 2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045),
+    "formula 4": formula(4, 2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045, 0, 0),
+}
+
+
+def wide_profile(curve, **others):
+    """An RGB profile of wide colours with one curve for all, made by hand; others are tags to be added."""
+    tags = {b"wtpt": b"XYZ \0\0\0\0" + struct.pack(">3i", 63190, 65536, 54061)}
+    for letter, colour in zip("rgb", WIDE, strict=True):
+        tags[f"{letter}XYZ".encode()] = b"XYZ \0\0\0\0" + struct.pack(">3i", *(round(v * 65536) for v in colour))
+        tags[f"{letter}TRC".encode()] = curve
+    tags |= {name.encode(): tag for name, tag in others.items()}
+    return profile_with(tags)
+
+
 def scanner_profile():
     """An RGB profile with a table to Lab and none back, as scanners have, made by hand."""
     ramps = bytes(range(256)) * 3
@@ -48,12 +89,16 @@ def scanner_profile():
     unit = struct.pack(">9i", *np.eye(3, dtype=int).flatten() * 65536)
     white = struct.pack(">3i", 63190, 65536, 54061)
     table = b"mft1\0\0\0\0\3\3\2\0" + unit + ramps + np.uint8(corners).tobytes() + ramps
-    tags = {b"wtpt": b"XYZ \0\0\0\0" + white, b"A2B0": table}
+    return profile_with({b"wtpt": b"XYZ \0\0\0\0" + white, b"A2B0": table}, "Lab ")
+
+
+def profile_with(tags, space="XYZ "):
     directory, body = struct.pack(">I", len(tags)), b""
     for name, tag in tags.items():
         directory += name + struct.pack(">II", 132 + 12 * len(tags) + len(body), len(tag))
-        body += tag
-    kind = struct.pack(">I", 0x02400000) + b"scnrRGB Lab ".ljust(24, b"\0") + b"acsp"
+        body += tag.ljust(-(-len(tag) // 4) * 4, b"\0")
+    kind = struct.pack(">I", 0x02400000) + f"scnrRGB {space}".encode().ljust(24, b"\0") + b"acsp"
+    white = struct.pack(">3i", 63190, 65536, 54061)
     header = struct.pack(">I4x", 128 + len(directory) + len(body)) + kind.ljust(60, b"\0") + white
     return header.ljust(128, b"\0") + directory + body
 
@@ -149,9 +194,10 @@ def described():
 
 
 @pytest.mark.parametrize("read", ["a.jpg", "a.png", "a.webp", "a.tif"])
+@pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("written", ["b.jpg", "b.png", "b.webp", "b.tif", "b.bmp"])
-def test_who_took_a_picture_is_kept(tmp_path, read, written):
-    image = Image.of(saved(tmp_path, Pillow.fromarray(gradient()), read, exif=described()))
+def test_who_took_a_picture_is_kept(tmp_path, read, written, bits):
+    image = replace(Image.of(saved(tmp_path, Pillow.fromarray(gradient()), read, exif=described())), bits=bits)
     assert (image.height, image.width) == (20, 12)
     image.scaled_to(10).with_pixels(image.scaled_to(10).tensor()).write(tmp_path / written)
     with Pillow.open(tmp_path / written) as back:
@@ -201,6 +247,55 @@ def test_a_colour_profile_is_converted_from_and_back_to(tmp_path):
         assert back.info["icc_profile"] == profile
         gap = np.abs(np.asarray(back).astype(int) - np.asarray(picture))
         assert gap.mean() < 1.5
+
+
+@pytest.mark.parametrize("curve", CURVES)
+def test_deep_colours_are_read_by_their_profile(curve):
+    profile = wide_profile(CURVES[curve])
+    numbers = np.random.default_rng(1).integers(64, 192, (40, 40, 3)).astype(np.uint8)
+    expected, kept = to_srgb(Pillow.fromarray(numbers), profile)
+    assert kept == profile
+    read = shaper_of(profile).to(srgb(), numbers / 255)
+    assert np.abs(read * 255 - np.asarray(expected)).max() < 1.6
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+@pytest.mark.parametrize("with_alpha", [False, True])
+def test_sixteen_bits_with_a_profile_stay_sixteen_bits(tmp_path, rng, suffix, with_alpha):
+    profile = wide_profile(CURVES["power"])
+    array = rng.integers(26000, 34000, (6, 9, 3 + with_alpha), dtype=np.uint16)  # nothing outside sRGB
+    extra = {"extrasamples": ["unassalpha"]} if with_alpha else {}
+    tifffile.imwrite(tmp_path / "wide.tif", array, photometric="rgb", iccprofile=profile, **extra)
+    image = Image.of(tmp_path / "wide.tif")
+    assert (image.bits, image.profile) == (16, profile)
+    assert np.abs(image.pixels - array[:, :, :3] / 65535).max() > 0.01
+    image.write(tmp_path / f"back.{suffix}")
+    again = Image.of(tmp_path / f"back.{suffix}")
+    assert (again.bits, again.profile) == (16, profile)
+    own = shaper_of(profile)
+    for seen in (image, again):
+        np.testing.assert_allclose(srgb().to(own, seen.pixels) * 65535, array[:, :, :3], atol=1)
+    with Pillow.open(tmp_path / f"back.{suffix}") as back:
+        assert back.info["icc_profile"] == profile
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [
+        wide_profile(table(65535, 0, 65535)),
+        wide_profile(b"curv\0\0\0\0\0\0\xff\xff\0\0"),
+        wide_profile(formula(7)),
+        wide_profile(formula(1, 2.2, 0, 0.1)),
+        wide_profile(CURVES["power"], A2B0=b"mft1\0\0\0\0\3\3\2\0"),
+        wide_profile(CURVES["power"])[:150],
+        b"no profile",
+    ],
+)
+def test_a_profile_that_is_no_three_curves_and_a_matrix_leaves_eight_bits(tmp_path, rng, profile):
+    assert shaper_of(profile) is None
+    array = rng.integers(20000, 40000, (6, 9, 3), dtype=np.uint16)
+    tifffile.imwrite(tmp_path / "deep.tif", array, photometric="rgb", iccprofile=profile)
+    assert Image.of(tmp_path / "deep.tif").bits == 8
 
 
 def test_a_profile_that_leads_only_one_way_gives_srgb(tmp_path):

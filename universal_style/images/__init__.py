@@ -1,7 +1,7 @@
 """Pictures in and out: any file, array or tensor becomes upright sRGB floats, and goes back as it came.
 
-`picture` is what the package works on; `reading` and `writing` are its way in and out, `arrays` and `profiles` the
-numbers and colours on that way.
+`picture` is what the package works on; `reading` and `writing` are its way in and out, `arrays`, `profiles` and
+`shapers` the numbers and colours on that way.
 """
 
 from universal_style.images.arrays import size_at

@@ -18,6 +18,7 @@ from tifffile import EXTRASAMPLE, PHOTOMETRIC
 
 from universal_style.canvas import bands
 from universal_style.images.arrays import upright
+from universal_style.images.shapers import shaper_of
 
 COLOURS = {PHOTOMETRIC.MINISWHITE: 1, PHOTOMETRIC.MINISBLACK: 1, PHOTOMETRIC.RGB: 3}
 """Kinds of TIFF that are read at full depth, and their channels of colour."""
@@ -25,7 +26,7 @@ WHITE = 65535
 
 
 def deep_array(data: bytes, picture: Pillow.Image, most_pixels: int) -> NDArray[Any] | None:
-    """Read a PNG or TIFF of 16 bits, upright; None for all others, and for colours with a profile.
+    """Read a PNG or TIFF of 16 bits, upright, in its own colours; None for all others, and where a profile has tables.
 
     Args:
         data: the file.
@@ -35,7 +36,7 @@ def deep_array(data: bytes, picture: Pillow.Image, most_pixels: int) -> NDArray[
     Raises:
         Pillow.DecompressionBombError: it unpacks to more.
     """
-    if picture.info.get("icc_profile") and picture.mode != "I;16":  # profiles of deep grey mean nothing to Pillow
+    if (profile := profile_of(picture)) and shaper_of(profile) is None:
         return None
     array: NDArray[Any] | None = None
     if picture.format == "PNG" and data[24] == 16 and picture.mode != "I;16":
@@ -45,6 +46,12 @@ def deep_array(data: bytes, picture: Pillow.Image, most_pixels: int) -> NDArray[
     elif picture.format == "TIFF" and getattr(picture, "tag_v2", {}).get(258, (8,))[0] == 16:
         array = _of_tiff(data, most_pixels)
     return None if array is None else upright(array, picture.getexif().get(ExifTags.Base.Orientation, 1))
+
+
+def profile_of(picture: Pillow.Image) -> bytes:
+    """Give the profile of a picture's colours; those of deep grey mean nothing to Pillow."""
+    profile: bytes = picture.info.get("icc_profile") or b""
+    return b"" if picture.mode == "I;16" else profile
 
 
 def _of_png(data: bytes, mode: str) -> UInt16[np.ndarray, "h w c"]:

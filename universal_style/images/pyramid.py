@@ -10,12 +10,11 @@ import tifffile
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
-from PIL import Image as Pillow
 
 from universal_style.canvas import bands, rest
 from universal_style.images.arrays import integers, room
+from universal_style.images.own_colours import depth_of, numbers_of
 from universal_style.images.planes import Planes
-from universal_style.images.profiles import from_srgb
 
 TILE = 512
 """Side of a tile in pixels."""
@@ -28,7 +27,7 @@ def write_pyramid(planes: Planes, stream: IO[bytes]) -> None:
     levels = [planes]
     while max(levels[-1].height, levels[-1].width) > SMALLEST:
         levels.append(halved(levels[-1]))
-    bits = 8 if planes.profile else planes.bits
+    bits = depth_of(planes)
     options: dict[str, Any] = {
         "photometric": "rgb",
         "dtype": np.uint8 if bits == 8 else np.uint16,
@@ -74,9 +73,7 @@ def _tiles(planes: Planes, bits: int) -> Iterator[NDArray[Any]]:
     for top in range(0, planes.height, TILE):
         for left in range(0, planes.width, TILE):
             place = slice(top, top + TILE), slice(left, left + TILE)
-            tile = integers(planes.pixels[place], bits)
-            if planes.profile:
-                tile = np.asarray(from_srgb(Pillow.fromarray(tile), planes.profile))
+            tile = numbers_of(planes.pixels[place], planes.profile, bits)
             if planes.alpha is not None:
                 tile = np.concatenate([tile, integers(planes.alpha[place], bits)[:, :, None]], axis=-1)
             yield tile

@@ -22,10 +22,11 @@ from torch import Tensor
 from universal_style.canvas import bands, rest
 from universal_style.errors import InputError, UniversalStyleError
 from universal_style.images.arrays import planes_of, room
-from universal_style.images.deep import WHITE, deep_array, with_alpha
+from universal_style.images.deep import WHITE, deep_array, profile_of, with_alpha
 from universal_style.images.facts import facts_of
 from universal_style.images.planes import Planes
 from universal_style.images.profiles import to_srgb
+from universal_style.images.shapers import shaper_of, srgb
 
 Source = str | os.PathLike[str] | Pillow.Image | NDArray[Any] | Tensor | Planes
 """What stands for a picture: a path, a Pillow image, an array (h, w[, c]), a tensor ([c, ]h, w) or an `Image`."""
@@ -70,7 +71,10 @@ def _of_file(path: Path) -> Planes:
         data = _data(path)
         with Pillow.open(io.BytesIO(data), formats=known_formats()) as picture:
             deep = deep_array(data, picture, most_pixels())
-            planes = _of_pillow(picture, str(path)) if deep is None else planes_of(deep, str(path))
+            if deep is None:
+                planes = _of_pillow(picture, str(path))
+            else:
+                planes = _of_deep(planes_of(deep, str(path)), profile_of(picture))
             return replace(planes, facts=facts_of(picture))
 
 
@@ -158,6 +162,16 @@ def _of_pillow(picture: Pillow.Image, name: str = "the picture") -> Planes:
         picture = picture.convert("L" if picture.mode == "1" else "RGB")
     rgb, kept = to_srgb(picture, profile)
     return Planes(_floats(rgb), alpha, kept)
+
+
+def _of_deep(planes: Planes, profile: bytes) -> Planes:
+    """Take what was read at full depth out of its own colours, in place."""
+    if not profile or (shaper := shaper_of(profile)) is None:
+        return planes
+    for rows in bands(planes.height, planes.width):
+        planes.pixels[rows] = shaper.to(srgb(), planes.pixels[rows])
+        rest(torch.from_numpy(planes.pixels))
+    return replace(planes, profile=profile)
 
 
 def _floats(picture: Pillow.Image) -> NDArray[np.float32]:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-import numpy as np
-import png
-import tifffile
 from PIL import Image as Pillow
 
 from universal_style.atomic import replacing
 from universal_style.canvas import is_mapped
 from universal_style.errors import OptionError, OutputError
 from universal_style.images.arrays import integers
+from universal_style.images.deep_writing import write_deep_png, write_deep_tiff
 from universal_style.images.facts import saving
+from universal_style.images.own_colours import depth_of
 from universal_style.images.planes import Planes
 from universal_style.images.profiles import from_srgb
 from universal_style.images.pyramid import write_pyramid
@@ -29,7 +28,7 @@ FORMATS = {
     ".bmp": "BMP",
 }
 OPAQUE_FORMATS = frozenset({"JPEG", "BMP"})
-DEEP_FORMATS = frozenset({"PNG", "TIFF"})
+DEEP_FORMATS = {"PNG": write_deep_png, "TIFF": write_deep_tiff}
 MOST_SIDE = {"JPEG": 65500, "WEBP": 16383}
 """Pixels of the longer side that a format has room for; the others have room for any picture."""
 SAVE_OPTIONS: dict[str, dict[str, Any]] = {
@@ -60,8 +59,8 @@ def write(planes: Planes, path: Path) -> None:
         if form == "TIFF" and is_mapped(planes.height, planes.width):
             write_pyramid(planes, stream)
             return
-        if planes.bits == 16 and form in DEEP_FORMATS and not planes.profile:
-            _write_deep(planes, stream, form)
+        if form in DEEP_FORMATS and depth_of(planes) == 16:
+            DEEP_FORMATS[form](planes, stream)
             return
         picture = to_pillow(planes)
         if form in OPAQUE_FORMATS and planes.alpha is not None:
@@ -69,20 +68,6 @@ def write(planes: Planes, path: Path) -> None:
             picture = Pillow.alpha_composite(ground, picture).convert("RGB")
         options = saving(planes.facts, form) | SAVE_OPTIONS.get(form, {})
         picture.save(stream, form, icc_profile=planes.profile or None, **options)
-
-
-def _write_deep(planes: Planes, stream: IO[bytes], form: str) -> None:
-    with_alpha = planes.alpha is not None
-    array = integers(planes.pixels, 16)
-    if planes.alpha is not None:
-        array = np.concatenate([array, integers(planes.alpha, 16)[:, :, None]], axis=-1)
-    if form == "TIFF":
-        extra = ["unassalpha"] if with_alpha else []
-        described: dict[str, Any] = {"metadata": None, "software": False}  # or it would describe itself as the picture
-        tifffile.imwrite(stream, array, photometric="rgb", extrasamples=extra, compression="zlib", **described)
-        return
-    writer = png.Writer(planes.width, planes.height, greyscale=False, alpha=with_alpha, bitdepth=16)
-    writer.write(stream, array.reshape(planes.height, -1))
 
 
 def output_format(path: Path) -> str:

@@ -1,0 +1,82 @@
+"""Files of 16 bits per channel, which Pillow does not write: PNG and TIFF."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from typing import IO, Any
+
+import numpy as np
+import png
+import tifffile
+from jaxtyping import UInt16
+from PIL import ExifTags
+
+from universal_style.canvas import bands
+from universal_style.images.arrays import integers
+from universal_style.images.facts import saving
+from universal_style.images.own_colours import numbers_of
+from universal_style.images.planes import Planes
+
+BEFORE_EXIF = b"Exif\0\0"
+BYTES = frozenset(tag for tag in ExifTags.Base if tag.name.startswith("XP"))
+UP = 2
+"""The filter of PNG that stores what each byte has more than the one above it."""
+
+
+def write_deep_png(planes: Planes, stream: IO[bytes]) -> None:
+    """Write a PNG; band by band, so that only its file is in memory as a whole."""
+    png.write_chunks(stream, _chunks(planes))
+
+
+def _chunks(planes: Planes) -> Iterator[tuple[bytes, bytes]]:
+    kind = 2 if planes.alpha is None else 6
+    yield (
+        b"IHDR",
+        b"".join(side.to_bytes(4, "big") for side in (planes.width, planes.height)) + bytes((16, kind, 0, 0, 0)),
+    )
+    if planes.profile:
+        yield b"iCCP", b"ICC profile\0\0" + zlib.compress(planes.profile)
+    if planes.facts:
+        yield b"eXIf", planes.facts.removeprefix(BEFORE_EXIF)
+    packer, above = zlib.compressobj(), np.zeros(1, np.uint8)
+    for rows in bands(planes.height, planes.width):
+        lines = _numbers(planes, rows).astype(">u2").reshape(rows.stop - rows.start, -1).view(np.uint8)
+        over = np.concatenate([np.broadcast_to(above, (1, lines.shape[1])), lines[:-1]])
+        above = lines[-1:]
+        filtered = np.concatenate([np.full((len(lines), 1), UP, np.uint8), lines - over], axis=1)
+        if packed := packer.compress(filtered.tobytes()):
+            yield b"IDAT", packed
+    yield b"IDAT", packer.flush()
+    yield b"IEND", b""
+
+
+def write_deep_tiff(planes: Planes, stream: IO[bytes]) -> None:
+    """Write a TIFF."""
+    extra = [] if planes.alpha is None else ["unassalpha"]
+    tags = saving(planes.facts, "TIFF").get("tiffinfo", {})
+    described: dict[str, Any] = {"metadata": None, "software": False}  # or it would describe itself as the picture
+    tifffile.imwrite(
+        stream,
+        np.concatenate([_numbers(planes, rows) for rows in bands(planes.height, planes.width)]),
+        photometric="rgb",
+        extrasamples=extra,
+        compression="zlib",
+        iccprofile=planes.profile or None,
+        extratags=[_extra(tag, value) for tag, value in tags.items()],
+        **described,
+    )
+
+
+def _extra(tag: int, value: bytes | int) -> tuple[int, str, int, bytes | int, bool]:
+    """Say a fact as tifffile wants it: as a number, as letters, or as the bytes of Windows' own tags."""
+    if isinstance(value, int):
+        return tag, "H", 1, value, True
+    return tag, "B" if tag in BYTES else "s", len(value), value, True
+
+
+def _numbers(planes: Planes, rows: slice) -> UInt16[np.ndarray, "h w c"]:
+    numbers = numbers_of(planes.pixels[rows], planes.profile, 16)
+    if planes.alpha is None:
+        return numbers
+    return np.concatenate([numbers, integers(planes.alpha[rows], 16)[:, :, None]], axis=-1)
