@@ -57,6 +57,7 @@ from universal_style.training.pictures import (
     stream,
     varied_crop,
 )
+from universal_style.training.recolouring import recoloured
 from universal_style.training.rounding import compensated, rounded
 from universal_style.training.run import Plan, edited_levels, run
 from universal_style.training.states import reading_state, restore_scaler, write_state
@@ -211,8 +212,8 @@ def test_bands_are_carried_onto_the_style_too(encoder, folder, pooling, monkeypa
     objective = Objective(encoder, pooling, 2, (1, 2), Weights())
     transformed = objective.transform(content, style, seed=1)
     wanted = objective.climb(style)[0][1]
-    assert len(transformed.kept[1]) == len(wanted)
-    for own, other in zip(transformed.kept[1][:3], wanted[:3], strict=True):
+    assert len(transformed.shown.kept[1]) == len(wanted)
+    for own, other in zip(transformed.shown.kept[1][:3], wanted[:3], strict=True):
         for given, aim in zip(column_moments(own), column_moments(other), strict=True):
             torch.testing.assert_close(given, aim, rtol=0.05, atol=0.02 * float(aim.abs().max()))
 
@@ -222,16 +223,44 @@ def test_features_beside_the_bands_are_disguised_as_those_of_one_crop(encoder, f
     objective = Objective(encoder, HaarCat5Pooling(), 2, (1, 2), Weights())
     (nothing, own), _ = objective.climb(plain)
     assert nothing == ()
-    for given, wanted in zip(objective.disguise(plain, 0, seed=1)[1], own, strict=True):
+    for given, wanted in zip(objective.shown(plain, 0, seed=1).kept[1], own, strict=True):
         assert torch.equal(given, wanted)
-    ((*bands, before), (*own_bands, own_before)) = objective.disguise(plain, 1, seed=1)[1], own
+    ((*bands, before), (*own_bands, own_before)) = objective.shown(plain, 1, seed=1).kept[1], own
     assert all(torch.equal(given, wanted) for given, wanted in zip(bands, own_bands, strict=True))
     assert before.min() >= 0
     means, moved = own_before.mean(dim=(2, 3)), before.mean(dim=(0, 2, 3))
     distances = (means - moved).norm(dim=1) / (means - means.mean(0)).norm(dim=1)  # now, and before
     assert distances.min() < 0.8
-    again = objective.disguise(plain, 1, seed=1)[1][-1]
+    again = objective.shown(plain, 1, seed=1).kept[1][-1]
     assert torch.equal(before, again)
+
+
+@pytest.mark.parametrize("pooling", [NearestPooling(), HaarCat5Pooling()])
+def test_crops_are_carried_onto_themselves_in_other_colours(encoder, folder, pooling):
+    paths = pictures_in(folder)
+    batch = Batches(paths, paths, 64, 1, 0, seed=3, recolored=6)[0]
+    assert batch.own.shape == batch.colours.shape == (6, 3, 64, 64)
+    own, colours = (as_pixels(part, CPU)[:3] for part in (batch.own, batch.colours))
+    objective = Objective(encoder, pooling, 2, (1, 2), Weights())
+    wanted, shown = objective.recolour(own, colours, seed=1)
+    assert wanted.min() >= 0
+    assert wanted.max() <= 1
+    assert (wanted - own).abs().mean() > 0.02
+    kept, levels = objective.climb(wanted)
+    for given, aim in zip(column_moments(shown.features), column_moments(levels[-1]), strict=True):
+        torch.testing.assert_close(given, aim, rtol=0.05, atol=0.02 * float(aim.abs().max()))
+    assert [len(parts) for parts in shown.kept] == [len(parts) for parts in kept]
+    if keeps_features(pooling):
+        before, wanted_before = shown.kept[1][-1], kept[1][-1]
+        assert (before - wanted_before).norm() > 0.05 * wanted_before.norm()  # those of the content still
+    again, _ = objective.recolour(own, colours, seed=1)
+    assert torch.equal(wanted, again)
+
+
+def test_other_colours_and_contrast_draw_no_edges(folder):
+    crops = as_pixels(Batches(pictures_in(folder), (), 64, 2, 0, seed=3)[0].plain, CPU)
+    pixels = recoloured(torch.full_like(crops, 0.25), crops, 1)
+    assert (pixels - pixels[:, :, :1, :1]).abs().max() < 1e-5
 
 
 def test_a_decoder_learns_to_take_less_from_what_is_disguised(encoder, folder, held_out, tmp_path, monkeypatch):
@@ -252,7 +281,7 @@ def test_a_decoder_learns_to_take_less_from_what_is_disguised(encoder, folder, h
     plain = as_pixels(Batches(paths, (), 64, 4, 0, seed=9)[0].plain, CPU)
     with torch.no_grad():
         before, after = (
-            float(objective(decoder, Given(plain, objective.disguise(plain, 1, 5)))["pixel"])
+            float(objective(decoder, Given(plain, objective.shown(plain, 1, 5)))["pixel"])
             for decoder in (fitted, learned)
         )
     assert after < 0.95 * before
@@ -400,8 +429,8 @@ def test_a_recorded_step_is_the_step(folder, monkeypatch, pooling, level):
             pair = as_pixels(batch.content, device), as_pixels(batch.style, device)
             transformed = objective.transform(*pair, number) if number % 2 else None
             pixels = as_pixels(batch.plain, device)
-            disguised = objective.disguise(pixels, 0.5, number) if keeps_features(pooling) else None
-            given.append(steps.take(Given(pixels, disguised, transformed), 1e-3, 0.5))
+            shown = objective.shown(pixels, 0.5, number) if keeps_features(pooling) else None
+            given.append(steps.take(Given(pixels, shown, transformed), 1e-3, 0.5))
         return given, average.plain()
 
     (recorded, average), (taken, wanted) = losses(BEFORE_RECORDING), losses(100)

@@ -28,6 +28,7 @@ class DecoderTraining:
     disguised: Annotated[
         float, typer.Option(help="Share of these whose features beside the bands are not theirs; for haar-cat5.")
     ] = 0.0
+    recolored: Annotated[int, typer.Option(help="Crops per step carried onto themselves in other colours.")] = 0
     transformed: Annotated[int, typer.Option(help="Crops per step whose features are transformed first.")] = 2
     transformed_from: Annotated[float, typer.Option(help="Share of the steps before transformed features join in.")] = (
         0.5

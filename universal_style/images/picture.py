@@ -27,7 +27,7 @@ class Image(Planes):
         pixels: upright sRGB, float32 in [0, 1], (h, w, 3).
         alpha: coverage in [0, 1], (h, w); None for a picture without an alpha channel.
         profile: the file's RGB colour profile (ICC), to which it is converted back when written; empty for sRGB.
-        bits: 8 or 16 per channel, as the file had and as PNG and TIFF are written; 8 with a profile.
+        bits: 8 or 16 per channel, as the file had and as PNG and TIFF are written; 8 with a profile of tables.
         facts: EXIF data of who took it, when, how and where.
     """
 

@@ -133,7 +133,7 @@ def _course(recipe: Recipe, state: TrainingState) -> list[str]:
     if not legs or legs[-1]["until"] < state.step:
         legs.append({"until": state.step, **asdict(recipe)})
     words = [
-        f"{leg['plain']} plain{_disguised(leg)} + {leg['transformed']} transformed crops of "
+        f"{leg['plain']} plain{_disguised(leg)} + {_recolored(leg)}{leg['transformed']} transformed crops of "
         f"{leg['side']}×{leg['side']}, "
         f"Muon at {leg['learning_rate']:g}, seed {leg['seed']}"
         for leg in legs
@@ -148,3 +148,7 @@ def _course(recipe: Recipe, state: TrainingState) -> list[str]:
 
 def _disguised(leg: Mapping[str, Any]) -> str:
     return f" ({leg['disguised']:.0%} disguised)" if leg["disguised"] else ""
+
+
+def _recolored(leg: Mapping[str, Any]) -> str:
+    return f"{leg['recolored']} recoloured + " if leg["recolored"] else ""

@@ -22,7 +22,7 @@ from universal_style.training.coordinates import placeholder_coordinates, whiten
 from universal_style.training.gradients import autocast
 from universal_style.training.muon import Muon
 from universal_style.training.objective import Given, Objective, Weights
-from universal_style.training.pictures import Batches, as_pixels, check_side, stream, varied_crop
+from universal_style.training.pictures import Batch, Batches, as_pixels, check_side, groups, stream, varied_crop
 from universal_style.training.states import reading_state, restore_scaler, write_state
 from universal_style.training.steps import Steps, follow
 from universal_style.training.warm_start import regression_warm_start
@@ -31,9 +31,12 @@ WARM_START_SIDE = 256
 WARM_START_BATCH = 4
 WHITENING_BATCHES = 6
 WARM_UP_STEPS = 100
-EMA_DECAY = 0.998
-OF_A_LEG = ("plain", "disguised", "transformed", "side", "learning_rate", "seed")
+EMA_DECAY, LAST_SHARE = 0.998, 0.1
+"""What is written is the average of the last 500 steps, or of the last tenth of fewer."""
+OF_A_LEG = ("plain", "disguised", "recolored", "transformed", "side", "learning_rate", "seed")
 """Of a recipe, what the model card says; a training may go on with others."""
+NONE_THEN = {"disguised": 0.0, "recolored": 0}
+"""What states have not named from the first."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class Recipe:
         steps: gradient steps in all; 0 keeps the warm start.
         plain: crops per step that are reconstructed as they are.
         disguised: share of these whose features beside the bands are not theirs, 0 to 1; of poolings that keep some.
+        recolored: crops per step that are carried onto themselves in other colours.
         transformed: crops per step whose features are transformed first.
         transformed_from: share of the steps that pass before transformed features join in, 0 to 1.
         side: side of the square crops in pixels, a multiple of 16.
@@ -63,6 +67,7 @@ class Recipe:
     steps: int
     plain: int = 4
     disguised: float = 0.0
+    recolored: int = 0
     transformed: int = 2
     transformed_from: float = 0.5
     side: int = 192
@@ -73,7 +78,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         check_side(self.side, 32)
-        at_least(0, steps=self.steps, transformed=self.transformed)
+        at_least(0, steps=self.steps, recolored=self.recolored, transformed=self.transformed)
         at_least(1, plain=self.plain, measure_every=self.measure_every)
         whole_seed(self.seed)
         if not 0 <= self.disguised <= 1 or (self.disguised and self.plain < 2):
@@ -148,7 +153,7 @@ class TrainingState:
             CheckpointError: the file is damaged, belongs to another decoder or to another optimiser.
         """
         with reading_state(path) as saved:
-            before = {"disguised": 0.0} | saved["recipe"]
+            before = NONE_THEN | saved["recipe"]
             if before["level"] != recipe.level:
                 raise CheckpointError(
                     f"{path} trains relu{before['level']}_1, not relu{recipe.level}_1; choose another folder"
@@ -160,7 +165,7 @@ class TrainingState:
             self.optimizer.load_state_dict(saved["optimizer"])
             restore_scaler(self.scaler, saved)
             self.step, self.curve = int(saved["step"]), [tuple(point) for point in saved["curve"]]
-            self.legs = [{"disguised": 0.0} | leg for leg in saved.get("legs", [])]  # states had neither once
+            self.legs = [NONE_THEN | leg for leg in saved.get("legs", [])]  # states had no legs once
             self.facts = dict(saved.get("facts", {}))
             if self.step and any(before[name] != getattr(recipe, name) for name in OF_A_LEG):
                 self.legs.append({"until": self.step, **{name: before[name] for name in OF_A_LEG}})
@@ -235,20 +240,17 @@ def train_decoder(
 
     state.facts = state.facts or facts or {}
     objective = Objective(encoder, pooling, recipe.level, recipe.edited, recipe.weights)
-    batches = Batches(pictures, styles, recipe.side, recipe.plain, recipe.transformed, recipe.seed, varied_crop)
+    batches = Batches(
+        pictures, styles, recipe.side, recipe.plain, recipe.transformed, recipe.seed, varied_crop, recipe.recolored
+    )
     steps = Steps(decoder, average, objective, state.optimizer, scaler, precision)
     for batch in stream(batches, state.step, recipe.steps, workers):
-        plain, disguised, transformed = as_pixels(batch.plain, device), None, None
         with autocast(device, precision):
-            if recipe.disguised:
-                disguised = objective.disguise(plain, recipe.disguised, recipe.seed + state.step)
-            if recipe.transformed and state.step >= recipe.transformed_from * recipe.steps:
-                content, style = as_pixels(batch.content, device), as_pixels(batch.style, device)
-                transformed = objective.transform(content, style, recipe.seed + state.step)
+            given = prepared(objective, recipe, batch, state.step, device)
         rate = recipe.learning_rate * _rate(state.step, recipe.steps)
         state.step, state.facts = state.step + 1, facts or {}
-        keep = min(EMA_DECAY, state.step / (state.step + 10))
-        loss = steps.take(Given(plain, disguised, transformed), rate, keep)
+        keep = min(EMA_DECAY, max(0.0, 1 - 1 / (LAST_SHARE * recipe.steps)), state.step / (state.step + 10))
+        loss = steps.take(given, rate, keep)
         yield Report("train", state.step, recipe.steps, loss=loss)
         if state.step % recipe.measure_every == 0 or state.step == recipe.steps:
             psnr = measure()
@@ -256,6 +258,22 @@ def train_decoder(
             state.save(state_path, recipe)
             yield Report("measure", state.step, recipe.steps, loss=loss, psnr=psnr)
     yield state
+
+
+def prepared(objective: Objective, recipe: Recipe, batch: Batch, step: int, device: torch.device) -> Given:
+    """Make of a batch what a step is given."""
+    seed, count = recipe.seed + step, groups(recipe.recolored)
+    wanted, shown, transformed = as_pixels(batch.plain, device), None, None
+    if recipe.disguised or recipe.recolored:
+        shown = objective.shown(wanted, recipe.disguised, seed)
+        parts = (as_pixels(part, device).chunk(count) for part in (batch.own, batch.colours))
+        for number, (own, colours) in enumerate(zip(*parts, strict=True) if recipe.recolored else ()):
+            other, carried = objective.recolour(own, colours, seed * count + number)
+            wanted, shown = torch.cat([wanted, other]), shown.joined(carried)
+    if recipe.transformed and step >= recipe.transformed_from * recipe.steps:
+        content, style = as_pixels(batch.content, device), as_pixels(batch.style, device)
+        transformed = objective.transform(content, style, seed)
+    return Given(wanted, shown, transformed)
 
 
 def _rate(step: int, steps: int) -> float:

@@ -15,6 +15,7 @@ from universal_style.networks.decoder import Decoder
 from universal_style.networks.pooling import Kept, Pooling
 from universal_style.networks.vgg import LEVELS, Encoder
 from universal_style.reference.losses import relative_error
+from universal_style.training.recolouring import recoloured
 from universal_style.transforms import OptimalTransport, Transform, WhitenColor
 
 TRANSFORMS: tuple[Transform, ...] = (WhitenColor(), OptimalTransport())
@@ -44,21 +45,47 @@ class Weights:
 
 
 @dataclass(frozen=True)
+class Shown:
+    """What a decoder is shown of some crops.
+
+    Attributes:
+        features: of its own level.
+        kept: by the poolings on the way there, bands first.
+    """
+
+    features: Float[Tensor, "n c g v"]
+    kept: list[Kept]
+
+    def clone(self) -> Shown:
+        """Give a copy with memory of its own."""
+        return Shown(self.features.clone(), [tuple(part.clone() for part in parts) for parts in self.kept])
+
+    def copy_(self, other: Shown) -> None:
+        """Take over the numbers of others of the same shapes."""
+        for own, given in zip((self.features, *chain(*self.kept)), (other.features, *chain(*other.kept)), strict=True):
+            own.copy_(given)
+
+    def joined(self, other: Shown) -> Shown:
+        """Put those of other crops behind these."""
+        kept = [tuple(map(torch.cat, zip(a, b, strict=True))) for a, b in zip(self.kept, other.kept, strict=True)]
+        return Shown(torch.cat([self.features, other.features.to(self.features.dtype)]), kept)
+
+
+@dataclass(frozen=True)
 class Transformed:
     """Features after a transform, and the moments that the decoded picture should have at each level."""
 
-    features: Float[Tensor, "m c g v"]
-    kept: list[Kept]
+    shown: Shown
     aims: list[tuple[Tensor, Tensor]]
 
     def clone(self) -> Transformed:
         """Give a copy with memory of its own."""
-        return Transformed(self.features.clone(), _copied(self.kept), [(m.clone(), c.clone()) for m, c in self.aims])
+        return Transformed(self.shown.clone(), [(m.clone(), c.clone()) for m, c in self.aims])
 
     def copy_(self, other: Transformed) -> None:
         """Take over the numbers of others of the same shapes."""
-        self.features.copy_(other.features)
-        for own, given in zip(chain(*self.kept, *self.aims), chain(*other.kept, *other.aims), strict=True):
+        self.shown.copy_(other.shown)
+        for own, given in zip(chain(*self.aims), chain(*other.aims), strict=True):
             own.copy_(given)
 
 
@@ -67,38 +94,34 @@ class Given:
     """What one step is given.
 
     Attributes:
-        plain: crops to be reconstructed.
-        disguised: what is kept of these, for the decoder, where it is not what they are.
+        wanted: crops that are to come out.
+        shown: what the decoder is shown for these, where it is not what they are.
         transformed: features to be decoded beside them, where there are some.
     """
 
-    plain: Float[Tensor, "n 3 h w"]
-    disguised: list[Kept] | None = None
+    wanted: Float[Tensor, "n 3 h w"]
+    shown: Shown | None = None
     transformed: Transformed | None = None
 
     def clone(self) -> Given:
         """Give a copy with memory of its own."""
         return Given(
-            self.plain.clone(),
-            None if self.disguised is None else _copied(self.disguised),
+            self.wanted.clone(),
+            None if self.shown is None else self.shown.clone(),
             None if self.transformed is None else self.transformed.clone(),
         )
 
     def copy_(self, other: Given) -> None:
         """Take over the numbers of what has the same parts, of the same shapes."""
-        self.plain.copy_(other.plain)
-        for own, given in zip(chain(*self.disguised or ()), chain(*other.disguised or ()), strict=True):
-            own.copy_(given)
+        self.wanted.copy_(other.wanted)
+        if self.shown is not None and other.shown is not None:
+            self.shown.copy_(other.shown)
         if self.transformed is not None and other.transformed is not None:
             self.transformed.copy_(other.transformed)
 
 
-def _copied(kept: list[Kept]) -> list[Kept]:
-    return [tuple(part.clone() for part in parts) for parts in kept]
-
-
 def keeps_features(pooling: Pooling) -> bool:
-    """Say whether features come up beside what was pooled and its bands, which `disguise` is about."""
+    """Say whether features come up beside what was pooled and its bands, which `Objective.shown` can disguise."""
     return pooling.widening > 1 + len(pooling.bands)
 
 
@@ -127,7 +150,8 @@ class Objective:
     Source: Li et al. 2017, equation 1 (pixel and feature reconstruction).
     Departs: feature errors are relative to the features' norm, and decoders also see transformed features, whose
         picture must encode back to them, have their moments, and blended ones of content and style at levels that are
-        not edited; and crops may have features beside their bands that are not theirs.
+        not edited; crops are carried onto themselves in other colours; and crops may have features beside their bands
+        that are not theirs.
 
     Attributes:
         encoder: frozen.
@@ -152,15 +176,51 @@ class Objective:
         """
         rng = random.Random(seed)
         alpha, transform = rng.uniform(*ALPHA_RANGE), rng.choice(TRANSFORMS)
+        kept_of_style, of_style = self.climb(style)
+        kept, levels = self._carried(content, kept_of_style, of_style, transform, alpha)
+        aims = []
+        for level, (found, wanted) in enumerate(zip(levels, of_style, strict=True), start=1):
+            mean, covariance = column_moments(found)
+            if level not in self.edited:
+                mean_s, covariance_s = column_moments(wanted)
+                mean, covariance = torch.lerp(mean, mean_s, alpha), torch.lerp(covariance, covariance_s, alpha)
+            aims.append((mean, covariance))
+        return Transformed(Shown(levels[-1], kept), aims)
+
+    @torch.no_grad()
+    def recolour(
+        self, content: Float[Tensor, "m 3 h w"], colours: Float[Tensor, "m 3 h w"], seed: int
+    ) -> tuple[Float[Tensor, "m 3 h w"], Shown]:
+        """Carry crops onto themselves in other colours, of which it is known what should come out.
+
+        Features near an edge are mixed of both its sides, and a map that carries each side where it belongs carries
+        the mixture elsewhere: the picture glows about its outlines. Of a style no one knows what would be right there;
+        of the content itself, only in other colours, a decoder can learn it.
+
+        Args:
+            content: crops of one picture.
+            colours: those whose colours they get, some of the way, see `recoloured`.
+
+        Returns:
+            The content in these colours, and what is to be shown for it: the content's own features, carried at each
+            edited level onto the moments of the recoloured ones, as in a transfer.
+        """
+        wanted = recoloured(content, colours, seed)
+        kept, levels = self._carried(content, *self.climb(wanted), OptimalTransport(), 1.0)
+        return wanted, Shown(levels[-1], kept)
+
+    def _carried(
+        self, content: Tensor, kept_of_style: list[Kept], of_style: list[Tensor], transform: Transform, alpha: float
+    ) -> tuple[list[Kept], list[Tensor]]:
+        """Climb as `climb` does, features and bands carried onto a style's at each edited level."""
 
         def carried(features: Tensor, wanted: Tensor) -> Tensor:
             with torch.autocast(features.device.type, enabled=False):
                 moments = [Moments.of(f.float().transpose(0, 1).flatten(1)) for f in (features, wanted)]
                 return transform(*moments).blend(alpha)(features.float())
 
-        kept_of_style, of_style = self.climb(style)
         kept: list[Kept] = []
-        features, aims = content, []
+        features, levels = content, []
         for block, wanted, bands in zip(self.encoder.blocks, of_style, kept_of_style, strict=False):
             features = block(features, self.pooling, kept)
             kept[-1] = self.pooling.with_bands(kept[-1])
@@ -170,25 +230,26 @@ class Objective:
                     for number, (own, other) in enumerate(zip(kept[-1], bands, strict=True))
                 )
                 features = carried(features, wanted)
-                aims.append(column_moments(features))
-            else:
-                (mean, covariance), (mean_s, covariance_s) = column_moments(features), column_moments(wanted)
-                aims.append((torch.lerp(mean, mean_s, alpha), torch.lerp(covariance, covariance_s, alpha)))
-        return Transformed(features, kept, aims)
+            levels.append(features)
+        return kept, levels
 
     @torch.no_grad()
-    def disguise(self, plain: Float[Tensor, "n 3 h w"], share: float, seed: int) -> list[Kept]:
-        """Give what is kept of crops, its features beside the bands carried some of the way onto those of one crop.
+    def shown(self, plain: Float[Tensor, "n 3 h w"], disguised: float, seed: int) -> Shown:
+        """Give what a decoder is shown of crops that are to come out as they are.
 
-        In a transfer they are the content's still, where the deeper ones are the style's: a decoder must take from
-        them where edges are, and from the deeper ones what lies between.
+        Features beside the bands may be carried some of the way onto those of one crop. In a transfer they are more
+        the content's than the deeper ones, which are the style's: a decoder must take from them where edges are, and
+        from the deeper ones what lies between.
 
         Args:
-            share: of the crops, by chance, that are carried, each by an alpha of its own.
+            disguised: share of the crops, by chance, that are carried, each by an alpha of its own.
             seed: of these numbers, and of the crop.
         """
+        kept, levels = self.climb(plain)
+        if not disguised:
+            return Shown(levels[-1], kept)
         rng = random.Random(seed)
-        alphas = [rng.random() if rng.random() < share else 0.0 for _ in plain]
+        alphas = [rng.random() if rng.random() < disguised else 0.0 for _ in plain]
         blend = torch.tensor(alphas, device=plain.device)[:, None, None, None]
         one = rng.randrange(len(plain))
 
@@ -198,28 +259,27 @@ class Objective:
                 moments = (Moments.of(part.transpose(0, 1).flatten(1)) for part in (given, given[one : one + 1]))
                 return torch.lerp(given, OptimalTransport()(*moments)(given), blend).relu_().to(features.dtype)
 
-        named = len(self.pooling.bands)  # what a pooling names comes first of what it keeps
-        return [(*own[:named], *map(carried, own[named:])) for own in self.climb(plain)[0]]
+        named = len(self.pooling.bands)
+        return Shown(levels[-1], [(*own[:named], *map(carried, own[named:])) for own in kept])
 
     def __call__(self, decoder: Decoder, given: Given) -> dict[str, Tensor]:
         """Give the weighted terms; their sum is the loss."""
-        plain, transformed = given.plain, given.transformed
+        transformed, count = given.transformed, len(given.wanted)
         with torch.no_grad():
-            kept, wanted = self.climb(plain)
-            kept = given.disguised or kept
-        features, count = wanted[-1], len(plain)
-        if transformed is not None:
-            features = torch.cat([features, transformed.features.to(features.dtype)])
-            kept = [tuple(map(torch.cat, zip(a, b, strict=True))) for a, b in zip(kept, transformed.kept, strict=True)]
-        pictures = decoder(features, kept, self.pooling)
+            kept, wanted = self.climb(given.wanted)
+            shown = given.shown or Shown(wanted[-1], kept)
+            if transformed is not None:
+                shown = shown.joined(transformed.shown)
+        pictures = decoder(shown.features, shown.kept, self.pooling)
         _, found = self.climb(pictures, self.level if transformed is not None else PLAIN_DEPTH)
         terms = {
-            "pixel": self.weights.pixel * squared_error(pictures[:count].float(), plain),
+            "pixel": self.weights.pixel * squared_error(pictures[:count].float(), given.wanted),
             "feature": self.weights.feature
             * torch.stack([relative_error(f[:count], w) for f, w in zip(found, wanted, strict=False)]).sum(),
         }
         if transformed is not None:
-            terms["transformed"] = self.weights.transformed * relative_error(found[-1][count:], transformed.features)
+            aimed = relative_error(found[-1][count:], transformed.shown.features)
+            terms["transformed"] = self.weights.transformed * aimed
             distances = []
             for features, (mean, covariance) in zip(found, transformed.aims, strict=True):
                 found_mean, found_covariance = column_moments(features[count:])

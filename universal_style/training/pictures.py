@@ -27,6 +27,8 @@ GAINS = (0.7, 1.3)
 """Of each channel by itself, in other light …"""
 LOG_GAMMA = (-0.35, 0.35)
 """… after a power of so much."""
+OF_ONE = 4
+"""At most so many of the crops that are recoloured come from one picture."""
 
 Crop = Callable[[Pillow.Image, int, np.random.Generator], UInt8[Tensor, "3 side side"]]
 
@@ -123,11 +125,20 @@ class Batch(NamedTuple):
         plain: crops of different pictures, to be reconstructed as they are.
         content: crops of one picture, whose features are transformed …
         style: … to the statistics of these crops of one other picture.
+        own: crops of some pictures, group by group, that are recoloured …
+        colours: … each group to the colours of these crops of another picture.
     """
 
     plain: UInt8[Tensor, "n 3 side side"]
     content: UInt8[Tensor, "m 3 side side"]
     style: UInt8[Tensor, "m 3 side side"]
+    own: UInt8[Tensor, "k 3 side side"]
+    colours: UInt8[Tensor, "k 3 side side"]
+
+
+def groups(count: int) -> int:
+    """Say in how many groups, as even as can be, so many crops are recoloured."""
+    return max(1, -(-count // OF_ONE))
 
 
 @dataclass(frozen=True)
@@ -140,6 +151,7 @@ class Batches(Dataset[Batch]):
         side: side of the square crops in pixels.
         plain: crops per batch that are reconstructed as they are.
         transformed: crops per batch whose features are transformed first.
+        recolored: crops per batch that are recoloured.
         seed: same seed, same batches; of any sign.
         crop: cuts those that are reconstructed.
     """
@@ -151,21 +163,27 @@ class Batches(Dataset[Batch]):
     transformed: int
     seed: int
     crop: Crop = random_crop
+    recolored: int = 0
 
     def __getitem__(self, step: int) -> Batch:
         rng = np.random.default_rng((unsigned(self.seed), step))
         several = [self.pictures[i] for i in rng.integers(len(self.pictures), size=self.plain)]
         return Batch(
             torch.stack([self.crop(read_rgb(path), self.side, rng) for path in several]),
-            self._crops_of_one(self.pictures, rng),
-            self._crops_of_one(self.styles, rng),
+            self._crops(self.pictures, self.transformed, 1, rng),
+            self._crops(self.styles, self.transformed, 1, rng),
+            self._crops(self.pictures, self.recolored, groups(self.recolored), rng),
+            self._crops(self.styles, self.recolored, groups(self.recolored), rng),
         )
 
-    def _crops_of_one(self, paths: Sequence[Path], rng: np.random.Generator) -> Tensor:
-        if self.transformed == 0:
-            return torch.empty(0, 3, self.side, self.side, dtype=torch.uint8)
-        picture = read_rgb(paths[int(rng.integers(len(paths)))])
-        return torch.stack([random_crop(picture, self.side, rng) for _ in range(self.transformed)])
+    def _crops(self, paths: Sequence[Path], count: int, pictures: int, rng: np.random.Generator) -> Tensor:
+        """Cut crops of so many pictures, those of one after those of another."""
+        cut = torch.empty(count, 3, self.side, self.side, dtype=torch.uint8)
+        for part in cut.chunk(pictures) if count else ():
+            picture = read_rgb(paths[int(rng.integers(len(paths)))])
+            for place in part:
+                place.copy_(random_crop(picture, self.side, rng))
+        return cut
 
 
 @dataclass(frozen=True)
