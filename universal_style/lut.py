@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +94,7 @@ class Lut:
         """Give a picture the table's colours."""
         flat = _interpolated(self.table, image.pixels.reshape(-1, 3).astype(np.float64))
         pixels = flat.reshape(image.pixels.shape).astype(np.float32)
-        return Image(pixels, image.alpha, image.profile, image.bits)
+        return replace(image, pixels=pixels)
 
     def write(self, path: Path, title: str) -> None:
         """Write a .cube file, atomically.
