@@ -190,7 +190,7 @@ def test_the_objective_of_a_perfect_decoder_is_small(encoder, folder):
     """Level 1 is linear where the ReLU is open: the bundled decoder is nearly exact, a random one is not."""
     paths = pictures_in(folder)
     batch = Batches(paths, paths, 64, 2, 2, seed=0)[0]
-    plain, content, style = (as_pixels(part, CPU) for part in batch)
+    plain, content, style = (as_pixels(part, CPU) for part in (batch.plain, batch.content, batch.style))
     objective = Objective(encoder, NearestPooling(), 1, (1,), Weights())
     transformed = objective.transform(content, style, seed=1)
     good, _ = load_decoder(bundled_folder(), NearestPooling(), 1)
@@ -255,6 +255,13 @@ def test_crops_are_carried_onto_themselves_in_other_colours(encoder, folder, poo
         assert (before - wanted_before).norm() > 0.05 * wanted_before.norm()  # those of the content still
     again, _ = objective.recolour(own, colours, seed=1)
     assert torch.equal(wanted, again)
+
+
+def test_a_run_with_recoloured_crops_says_so(folder, tmp_path):
+    options = {"plain": 1, "recolored": 5, "transformed": 0, "side": 64, "steps": [2], "levels": [2]}
+    *_, last = run(plan(folder, tmp_path, **options))
+    assert last.report.psnr > 15
+    assert "1 plain + 5 recoloured + 0 transformed crops of 64×64" in (tmp_path / "README.md").read_text()
 
 
 def test_other_colours_and_contrast_draw_no_edges(folder):
