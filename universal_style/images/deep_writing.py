@@ -25,16 +25,14 @@ UP = 2
 
 
 def write_deep_png(planes: Planes, stream: IO[bytes]) -> None:
-    """Write a PNG; band by band, so that only its file is in memory as a whole."""
+    """Write a PNG, band by band."""
     png.write_chunks(stream, _chunks(planes))
 
 
 def _chunks(planes: Planes) -> Iterator[tuple[bytes, bytes]]:
     kind = 2 if planes.alpha is None else 6
-    yield (
-        b"IHDR",
-        b"".join(side.to_bytes(4, "big") for side in (planes.width, planes.height)) + bytes((16, kind, 0, 0, 0)),
-    )
+    size = planes.width.to_bytes(4, "big") + planes.height.to_bytes(4, "big")
+    yield b"IHDR", size + bytes((16, kind, 0, 0, 0))
     if planes.profile:
         yield b"iCCP", b"ICC profile\0\0" + zlib.compress(planes.profile)
     if planes.facts:
