@@ -265,13 +265,14 @@ class Objective:
     def __call__(self, decoder: Decoder, given: Given) -> dict[str, Tensor]:
         """Give the weighted terms; their sum is the loss."""
         transformed, count = given.transformed, len(given.wanted)
+        depth = self.level if transformed is not None else PLAIN_DEPTH
         with torch.no_grad():
-            kept, wanted = self.climb(given.wanted)
+            kept, wanted = self.climb(given.wanted, depth if given.shown else self.level)
             shown = given.shown or Shown(wanted[-1], kept)
             if transformed is not None:
                 shown = shown.joined(transformed.shown)
         pictures = decoder(shown.features, shown.kept, self.pooling)
-        _, found = self.climb(pictures, self.level if transformed is not None else PLAIN_DEPTH)
+        _, found = self.climb(pictures, depth)
         terms = {
             "pixel": self.weights.pixel * squared_error(pictures[:count].float(), given.wanted),
             "feature": self.weights.feature
