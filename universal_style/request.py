@@ -132,6 +132,12 @@ class Request:
             seed=whole_seed(seed),
         )
 
+    @property
+    def memory(self) -> int | None:
+        """Bytes that the process may take; None where nothing was said."""
+        memory: int | None = self.recipe.as_options().get("memory")
+        return memory
+
     def as_options(self) -> dict[str, Any]:
         """Give the options that `of` would make the same of, as JSON can hold them."""
         return self.recipe.as_options() | {

@@ -14,8 +14,9 @@ from PIL import Image as Pillow
 from universal_style import pretrained
 from universal_style.devices import backend_named, peak_memory
 from universal_style.dividing import divided
+from universal_style.drivers.bounds import check_room
 from universal_style.errors import InputError, OptionError
-from universal_style.images import Image, Source
+from universal_style.images import Image, Source, bytes_to_read
 from universal_style.keep_colors import recoloured
 from universal_style.methods import BLIND, Carried, Task, Witness, method_named
 from universal_style.networks.checkpoints import bundled_folder
@@ -170,6 +171,8 @@ class Stylizer:
         request = Request.of(self.method, styles=len(styles), **options)
         steps = Steps(self.backend.device, progress, 3 + request.recipe.steps(len(styles)))
         steps.begin("read")
+        if request.memory is not None:
+            check_room(request.memory, bytes_to_read(content), "reading the picture")
         picture = Image.of(content)
         if request.size is not None:
             picture = picture.scaled_to(request.size)

@@ -30,6 +30,26 @@ if TYPE_CHECKING:
     from universal_style.stylizer import Stylizer
 
 DESCENT = "Optimisers"
+LARGE = "A large picture"
+
+
+def _allow(most: float | None) -> float | None:
+    if most is not None:
+        from universal_style.images.limits import allow_megapixels
+
+        allow_megapixels(most)
+    return most
+
+
+MostMegapixels = Annotated[
+    float | None,
+    typer.Option(
+        help="What a picture may have; beyond it, a file is taken for a hostile one.",
+        show_default="178",
+        callback=_allow,
+        rich_help_panel=LARGE,
+    ),
+]
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
@@ -192,13 +212,11 @@ class Sharing:
 
     workers: Annotated[
         int | None,
-        typer.Option(
-            help="Processes, or GPUs, that share its windows.", show_default="1", rich_help_panel="A large picture"
-        ),
+        typer.Option(help="Processes, or GPUs, that share its windows.", show_default="1", rich_help_panel=LARGE),
     ] = None
     address: Annotated[
         str | None,
-        typer.Option(help="Of a Ray cluster.", show_default="this machine", rich_help_panel="A large picture"),
+        typer.Option(help="Of a Ray cluster.", show_default="this machine", rich_help_panel=LARGE),
     ] = None
 
     @property

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from universal_style.cli.app import app
+from universal_style.cli.options import MostMegapixels
 from universal_style.cli.show import console, progress
 
 
@@ -15,6 +16,7 @@ from universal_style.cli.show import console, progress
 def repeat(
     report: Annotated[Path, typer.Argument(help="What transfer --json wrote.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Where to write the result.")],
+    most_megapixels: MostMegapixels = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:
     """Make the picture of a report again, from the same files."""

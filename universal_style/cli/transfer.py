@@ -10,7 +10,7 @@ import typer
 
 from universal_style.atomic import write_text
 from universal_style.cli.app import app
-from universal_style.cli.options import DESCENT, Descending, Running, Sharing, Styling, grouped
+from universal_style.cli.options import DESCENT, Descending, MostMegapixels, Running, Sharing, Styling, grouped
 from universal_style.cli.show import announcer, console, extra, progress
 
 
@@ -30,6 +30,7 @@ def transfer(
     ] = None,
     *,
     styling: Styling,
+    most_megapixels: MostMegapixels = None,
     lut: Annotated[
         Path | None, typer.Option(help="Write the change of colours as a lookup table here too.", metavar="OUT.cube")
     ] = None,
@@ -48,7 +49,8 @@ def transfer(
     ] = None,
 ) -> None:
     """Give a picture the style of others."""
-    from universal_style.images import Image, check_fits, long_side_of, output_format
+    from universal_style.drivers.bounds import check_room
+    from universal_style.images import Image, bytes_to_write, check_fits, output_format, size_at, size_of
     from universal_style.methods import BLIND, Witness, method_named
     from universal_style.outputs import check_spared, check_writable, make_folder
     from universal_style.request import Request
@@ -56,7 +58,7 @@ def transfer(
     sources = styles or []
     options = styling.options | sharing.options | descending.options
     options |= {"preview": preview, "preview_every": preview_every}
-    Request.of(method_named(styling.method), styles=len(sources), **options)
+    request = Request.of(method_named(styling.method), styles=len(sources), **options)
     output_format(output)
     if lut is not None:
         from universal_style.lut import Lut, check_lut  # and much of scipy
@@ -66,7 +68,11 @@ def transfer(
         if path is not None:
             check_writable(path)
     check_spared((output, report, lut, preview), (content, *sources, content_mask, *(style_mask or ())))
-    check_fits(output, styling.size or long_side_of(content))
+    size = size_of(content)
+    if styling.size:
+        size = size_at(styling.size, *size)
+    check_fits(output, max(size))
+    check_room(request.memory, bytes_to_write(output, *size), f"writing {output.name}")
     witness: Witness = BLIND if running.quiet else announcer()
     if explain is not None:
         with extra("plots"):

@@ -54,11 +54,6 @@ window leaves holes that the next does not fit. 100 megapixels of `wct2` took 0.
 """
 PICTURE_BYTES = 36
 """Bytes for each pixel of a picture in memory: three floats before a stage, after it, and while it is written."""
-FILE_BYTES = 12
-"""The same of a picture in a file: its 8-bit colours while it is read and written, twice for a moment.
-
-The walks lie between the two, and use the same memory.
-"""
 BASE_BYTES = 880 * 2**20
 """What the process needs beside the walks: the interpreter, torch and the networks.
 
@@ -172,7 +167,7 @@ class Memory:
         walks, base, pixels = max(1, workers), BASE_BYTES * (1 + workers), regions.labels.size
         smallest = walks * footprint(stage).of(FEWEST_PIXELS)
         known = known_of(regions) * (1 + workers)
-        needed = base + known + max(held_by(pixels) + smallest, FILE_BYTES * pixels)
+        needed = base + known + held_by(pixels) + smallest
         if self.number < needed:
             wrong = OptionError if self.number < base + smallest else InputError
             parts = f" in {regions.count} regions" if regions.count > 1 else ""
@@ -207,6 +202,25 @@ class FreeMemory(Freely):
 
     def as_options(self) -> dict[str, Any]:
         return {"tile": "auto", "memory": None}
+
+
+def check_room(memory: int | None, needed: int, doing: str) -> None:
+    """Make sure that a bound on memory leaves room for what is done to a picture before or after its walks.
+
+    Args:
+        memory: bytes that the process may take; None for no bound.
+        needed: bytes.
+        doing: to what, for the message.
+
+    Raises:
+        InputError: there is too little.
+    """
+    needed += BASE_BYTES
+    if memory is not None and memory < needed:
+        raise InputError(
+            f"memory {memory / 2**20:.0f}MiB is too little for {doing}, which takes {needed / 2**20:.0f}MiB; "
+            "a .tif is read and written in parts"
+        )
 
 
 def held_by(picture: int, device: torch.device | str = "cpu") -> int:

@@ -5,18 +5,22 @@
 """
 
 from universal_style.images.arrays import size_at
+from universal_style.images.limits import allow_megapixels
 from universal_style.images.picture import Image
-from universal_style.images.reading import Source, known_formats, long_side_of, opened
-from universal_style.images.writing import FORMATS, check_fits, output_format
+from universal_style.images.reading import Source, bytes_to_read, known_formats, opened, size_of
+from universal_style.images.writing import FORMATS, bytes_to_write, check_fits, output_format
 
 __all__ = [
     "FORMATS",
     "Image",
     "Source",
+    "allow_megapixels",
+    "bytes_to_read",
+    "bytes_to_write",
     "check_fits",
     "known_formats",
-    "long_side_of",
     "opened",
     "output_format",
     "size_at",
+    "size_of",
 ]

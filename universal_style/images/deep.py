@@ -1,28 +1,21 @@
-"""Files of 16 bits per channel at their full depth, which Pillow cuts to 8 bits."""
+"""Files of 16 bits per channel at their full depth, which Pillow cuts to 8 bits; PNGs by themselves."""
 
 from __future__ import annotations
 
 import io
-import math
 import zlib
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import tifffile
 from jaxtyping import UInt8, UInt16
 from numpy.typing import NDArray
 from PIL import ExifTags
 from PIL import Image as Pillow
-from tifffile import EXTRASAMPLE, PHOTOMETRIC
 
-from universal_style.canvas import bands
 from universal_style.images.arrays import upright
 from universal_style.images.shapers import shaper_of
-
-COLOURS = {PHOTOMETRIC.MINISWHITE: 1, PHOTOMETRIC.MINISBLACK: 1, PHOTOMETRIC.RGB: 3}
-"""Kinds of TIFF that are read at full depth, and their channels of colour."""
-WHITE = 65535
+from universal_style.images.tiffs import WHITE, deep_tiff
 
 
 def deep_array(data: bytes, picture: Pillow.Image, most_pixels: int) -> NDArray[Any] | None:
@@ -44,7 +37,7 @@ def deep_array(data: bytes, picture: Pillow.Image, most_pixels: int) -> NDArray[
         if "transparency" in picture.info:
             array = with_alpha(array, picture.info["transparency"])
     elif picture.format == "TIFF" and getattr(picture, "tag_v2", {}).get(258, (8,))[0] == 16:
-        array = _of_tiff(data, most_pixels)
+        array = deep_tiff(data, picture, most_pixels)
     return None if array is None else upright(array, picture.getexif().get(ExifTags.Base.Orientation, 1))
 
 
@@ -83,34 +76,3 @@ def _unpacked(data: bytes, raw_mode: str) -> UInt8[np.ndarray, "h w c"]:
         picture.tile = tiles
         array: NDArray[np.uint8] = np.asarray(picture)
         return array
-
-
-def _of_tiff(data: bytes, most_pixels: int) -> NDArray[Any] | None:
-    """Read a TIFF of grey or RGB, its alpha beside the colours; None for other colours, such as CMYK."""
-    with tifffile.TiffFile(io.BytesIO(data)) as file:
-        page: Any = file.pages[0]  # those after it are other pictures
-        if page.photometric not in COLOURS:
-            return None
-        if max(math.prod(page.shape), math.prod(page.chunks)) > 4 * most_pixels:
-            raise Pillow.DecompressionBombError
-        array: NDArray[Any] = page.asarray()
-    if array.ndim == 2:
-        array = array[:, :, None]
-    elif page.axes.startswith("S"):
-        array = np.moveaxis(array, 0, -1)
-    # where the file does not say what it has beside the colours, it is alpha, as for Pillow
-    alpha = next(iter(page.extrasamples), EXTRASAMPLE.UNASSALPHA)
-    array = array[:, :, : COLOURS[page.photometric] + (alpha in (EXTRASAMPLE.ASSOCALPHA, EXTRASAMPLE.UNASSALPHA))]
-    if page.photometric == PHOTOMETRIC.MINISWHITE:
-        array[:, :, 0] = WHITE - array[:, :, 0]
-    if alpha == EXTRASAMPLE.ASSOCALPHA:
-        _divide(array)
-    return array
-
-
-def _divide(array: UInt16[np.ndarray, "h w c"]) -> None:
-    """Divide the last channel, alpha, out of those before it, in place."""
-    for rows in bands(*array.shape[:2]):
-        colours, alpha = array[rows, :, :-1], array[rows, :, -1:].astype(np.float32)
-        whole = np.divide(colours * np.float32(WHITE), alpha, out=np.zeros(colours.shape, np.float32), where=alpha > 0)
-        colours[:] = np.rint(whole).clip(0, WHITE)

@@ -1,4 +1,4 @@
-"""Files of 16 bits per channel, which Pillow does not write: PNG and TIFF."""
+"""What Pillow does not write: PNG and TIFF of 16 bits per channel, and PNG in parts."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import IO, Any
 import numpy as np
 import png
 import tifffile
-from jaxtyping import UInt16
+import torch
+from numpy.typing import NDArray
 from PIL import ExifTags
 
-from universal_style.canvas import bands
+from universal_style.canvas import bands, rest
 from universal_style.images.arrays import integers
 from universal_style.images.facts import saving
-from universal_style.images.own_colours import numbers_of
+from universal_style.images.own_colours import depth_of, numbers_of
 from universal_style.images.planes import Planes
 
 BEFORE_EXIF = b"Exif\0\0"
@@ -24,39 +25,41 @@ UP = 2
 """The filter of PNG that stores what each byte has more than the one above it."""
 
 
-def write_deep_png(planes: Planes, stream: IO[bytes]) -> None:
-    """Write a PNG, band by band."""
+def write_png(planes: Planes, stream: IO[bytes]) -> None:
+    """Write a PNG, band by band, as deep as the picture is."""
     png.write_chunks(stream, _chunks(planes))
 
 
 def _chunks(planes: Planes) -> Iterator[tuple[bytes, bytes]]:
-    kind = 2 if planes.alpha is None else 6
+    kind, bits = 2 if planes.alpha is None else 6, depth_of(planes)
     size = planes.width.to_bytes(4, "big") + planes.height.to_bytes(4, "big")
-    yield b"IHDR", size + bytes((16, kind, 0, 0, 0))
+    yield b"IHDR", size + bytes((bits, kind, 0, 0, 0))
     if planes.profile:
         yield b"iCCP", b"ICC profile\0\0" + zlib.compress(planes.profile)
     if planes.facts:
         yield b"eXIf", planes.facts.removeprefix(BEFORE_EXIF)
     packer, above = zlib.compressobj(), np.zeros(1, np.uint8)
     for rows in bands(planes.height, planes.width):
-        lines = _numbers(planes, rows).astype(">u2").reshape(rows.stop - rows.start, -1).view(np.uint8)
+        numbers = _numbers(planes, rows, bits).astype(f">u{bits // 8}")
+        lines = numbers.reshape(rows.stop - rows.start, -1).view(np.uint8)
         over = np.concatenate([np.broadcast_to(above, (1, lines.shape[1])), lines[:-1]])
         above = lines[-1:]
         filtered = np.concatenate([np.full((len(lines), 1), UP, np.uint8), lines - over], axis=1)
         if packed := packer.compress(filtered.tobytes()):
             yield b"IDAT", packed
+        rest(torch.from_numpy(planes.pixels))
     yield b"IDAT", packer.flush()
     yield b"IEND", b""
 
 
 def write_deep_tiff(planes: Planes, stream: IO[bytes]) -> None:
-    """Write a TIFF."""
+    """Write a TIFF of 16 bits."""
     extra = [] if planes.alpha is None else ["unassalpha"]
     tags = saving(planes.facts, "TIFF").get("tiffinfo", {})
     described: dict[str, Any] = {"metadata": None, "software": False}  # or it would describe itself as the picture
     tifffile.imwrite(
         stream,
-        np.concatenate([_numbers(planes, rows) for rows in bands(planes.height, planes.width)]),
+        np.concatenate([_numbers(planes, rows, 16) for rows in bands(planes.height, planes.width)]),
         photometric="rgb",
         extrasamples=extra,
         compression="zlib",
@@ -73,8 +76,8 @@ def _extra(tag: int, value: bytes | int) -> tuple[int, str, int, bytes | int, bo
     return tag, "B" if tag in BYTES else "s", len(value), value, True
 
 
-def _numbers(planes: Planes, rows: slice) -> UInt16[np.ndarray, "h w c"]:
-    numbers = numbers_of(planes.pixels[rows], planes.profile, 16)
+def _numbers(planes: Planes, rows: slice, bits: int) -> NDArray[Any]:
+    numbers = numbers_of(planes.pixels[rows], planes.profile, bits)
     if planes.alpha is None:
         return numbers
-    return np.concatenate([numbers, integers(planes.alpha[rows], 16)[:, :, None]], axis=-1)
+    return np.concatenate([numbers, integers(planes.alpha[rows], bits)[:, :, None]], axis=-1)

@@ -14,7 +14,7 @@ SRGB = ImageCms.createProfile("sRGB")
 def to_srgb(picture: Pillow.Image, profile: bytes) -> tuple[Pillow.Image, bytes]:
     """Convert to sRGB; give the profile too where it is one of RGB that the result can be converted back to."""
     if not profile:
-        return picture.convert("RGB"), b""
+        return picture if picture.mode == "RGB" else picture.convert("RGB"), b""
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         return _converted(picture, source, SRGB), profile if _leads_back(source) else b""

@@ -6,7 +6,7 @@ import io
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -15,18 +15,21 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import ExifTags, ImageOps, UnidentifiedImageError
 from PIL import Image as Pillow
-from PIL import ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from universal_style.canvas import bands, rest
 from universal_style.errors import InputError, UniversalStyleError
 from universal_style.images.arrays import planes_of, room
-from universal_style.images.deep import WHITE, deep_array, profile_of, with_alpha
+from universal_style.images.deep import deep_array, profile_of, with_alpha
 from universal_style.images.facts import facts_of
+from universal_style.images.limits import most_pixels
+from universal_style.images.parts import has_parts, planes_in_parts
 from universal_style.images.planes import Planes
 from universal_style.images.profiles import to_srgb
 from universal_style.images.shapers import shaper_of, srgb
+from universal_style.images.tiffs import WHITE
 
 Source = str | os.PathLike[str] | Pillow.Image | NDArray[Any] | Tensor | Planes
 """What stands for a picture: a path, a Pillow image, an array (h, w[, c]), a tensor ([c, ]h, w) or an `Image`."""
@@ -36,9 +39,12 @@ READ = (
 )  # fmt: skip
 """Formats of pictures that are read. Others are left out on purpose: EPS, for one, is a program that Pillow runs."""
 MOST_BYTES = 2**31
-"""Length of a picture's file: 16 bits of four channels for the most pixels take less."""
-MOST_PIXELS = 178_956_970
-"""Of a picture's file, where Pillow's own bound has been taken away."""
+"""Length of a picture's file that is read whole, or …"""
+PIXEL_BYTES = 12
+"""… so many for each of the most pixels: 16 bits of four channels take less."""
+
+HELD_BYTES = 8
+"""For each pixel of what Pillow reads: four, and as many while it is turned or converted."""
 
 
 def read(source: Source) -> Planes:
@@ -68,6 +74,8 @@ def read(source: Source) -> Planes:
 
 def _of_file(path: Path) -> Planes:
     with _decoding(str(path)):
+        if is_in_parts(path):
+            return planes_in_parts(path)
         data = _data(path)
         with Pillow.open(io.BytesIO(data), formats=known_formats()) as picture:
             deep = deep_array(data, picture, most_pixels())
@@ -78,11 +86,6 @@ def _of_file(path: Path) -> Planes:
             return replace(planes, facts=facts_of(picture))
 
 
-def most_pixels() -> int:
-    """Give the pixels beyond which a file may be a decompression bomb: twice Pillow's `MAX_IMAGE_PIXELS`."""
-    return 2 * Pillow.MAX_IMAGE_PIXELS if Pillow.MAX_IMAGE_PIXELS else MOST_PIXELS
-
-
 @contextmanager
 def opened(path: Path) -> Iterator[Pillow.Image]:
     """Open a picture's file; of its pixels, those are decoded that the block asks for.
@@ -90,30 +93,54 @@ def opened(path: Path) -> Iterator[Pillow.Image]:
     Raises:
         InputError: it is missing, damaged, empty, too large or not a picture.
     """
-    with _decoding(str(path)), Pillow.open(io.BytesIO(_data(path)), formats=known_formats()) as picture:
-        yield picture
+    with ExitStack() as stack:
+        stack.enter_context(_decoding(str(path)))
+        stream: Any = stack.enter_context(path.open("rb") if is_in_parts(path) else io.BytesIO(_data(path)))
+        yield stack.enter_context(Pillow.open(stream, formats=known_formats()))
 
 
-def long_side_of(path: Path) -> int:
-    """Say how many pixels the longer side of a picture's file has, by what its header says.
+def size_of(path: Path) -> tuple[int, int]:
+    """Give height and width of a picture's file by what its header says, as it lies there.
 
     Raises:
         InputError: as `opened` does.
     """
     with opened(path) as picture:
-        return max(picture.size)
+        return picture.height, picture.width
+
+
+def is_in_parts(path: Path) -> bool:
+    """Say whether of a picture's file, parts alone are held in memory while it is read.
+
+    Raises:
+        InputError: it is missing, empty, too large or not a picture.
+    """
+    with _decoding(str(path)):
+        if path.is_dir():
+            raise InputError(f"{path} is a folder; give a picture file")
+        if not path.exists():
+            raise InputError(f"{path} does not exist; give a picture file")
+        if path.stat().st_size == 0:
+            raise InputError(f"{path} is empty (0 bytes); give a picture file")
+        return has_parts(path)
+
+
+def bytes_to_read(source: Source) -> int:
+    """Say how much memory reading takes beside the floats; where it goes in parts, none worth speaking of.
+
+    Raises:
+        InputError: as `opened` does.
+    """
+    if not isinstance(source, str | os.PathLike) or is_in_parts(path := Path(source)):
+        return 0
+    with opened(path) as picture:
+        return path.stat().st_size + HELD_BYTES * picture.width * picture.height
 
 
 def _data(path: Path) -> bytes:
     """Read a whole file: of a file, decoders read as many bytes as it claims to have, with memory for all of them."""
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; give a picture file")
-    if not path.exists():
-        raise InputError(f"{path} does not exist; give a picture file")
     size = path.stat().st_size
-    if size == 0:
-        raise InputError(f"{path} is empty (0 bytes); give a picture file")
-    if size > MOST_BYTES:
+    if size > max(MOST_BYTES, PIXEL_BYTES * most_pixels()):
         raise InputError(f"{path} has {size / 2**30:.1f} GiB, more than a picture can have here; shrink it first")
     return path.read_bytes()
 
@@ -129,7 +156,10 @@ def _decoding(name: str) -> Iterator[None]:
         raise
     except Pillow.DecompressionBombError as error:
         most = f"{most_pixels() // 10**6 or most_pixels() / 10**6} megapixels"
-        raise InputError(f"{name} unpacks to more than {most}; shrink it first (or it is a hostile file)") from error
+        raise InputError(
+            f"{name} unpacks to more than {most}; shrink it first, or allow more if it is no hostile file "
+            "(--most-megapixels of transfer and repeat)"
+        ) from error
     except UnidentifiedImageError as error:
         raise InputError(
             f"{name} is not a picture in a known format; give a JPEG, PNG, WebP, TIFF or the like"
@@ -148,7 +178,8 @@ def known_formats() -> tuple[str, ...]:
 
 def _of_pillow(picture: Pillow.Image, name: str = "the picture") -> Planes:
     profile = picture.info.get("icc_profile", b"")
-    picture = ImageOps.exif_transpose(picture)
+    if picture.getexif().get(ExifTags.Base.Orientation, 1) != 1:  # else it would be copied
+        picture = ImageOps.exif_transpose(picture)
     if picture.width == 0 or picture.height == 0:
         raise InputError("the picture has no pixels; give one of at least 1×1")
     if picture.mode in ("I;16", "I;16L", "I;16B", "I", "F"):

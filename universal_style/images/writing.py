@@ -11,7 +11,7 @@ from universal_style.atomic import replacing
 from universal_style.canvas import is_mapped
 from universal_style.errors import OptionError, OutputError
 from universal_style.images.arrays import integers
-from universal_style.images.deep_writing import write_deep_png, write_deep_tiff
+from universal_style.images.deep_writing import write_deep_tiff, write_png
 from universal_style.images.facts import saving
 from universal_style.images.own_colours import depth_of
 from universal_style.images.planes import Planes
@@ -28,7 +28,11 @@ FORMATS = {
     ".bmp": "BMP",
 }
 OPAQUE_FORMATS = frozenset({"JPEG", "BMP"})
-DEEP_FORMATS = {"PNG": write_deep_png, "TIFF": write_deep_tiff}
+DEEP_FORMATS = {"PNG": write_png, "TIFF": write_deep_tiff}
+LARGE_FORMATS = {"PNG": write_png, "TIFF": write_pyramid}
+"""Those that are written in parts."""
+HELD_BYTES = 8
+"""For each pixel of what Pillow writes: four, and as many while it is converted."""
 MOST_SIDE = {"JPEG": 65500, "WEBP": 16383}
 """Pixels of the longer side that a format has room for; the others have room for any picture."""
 SAVE_OPTIONS: dict[str, dict[str, Any]] = {
@@ -56,10 +60,10 @@ def write(planes: Planes, path: Path) -> None:
     form = output_format(path)
     check_fits(path, max(planes.height, planes.width))
     with replacing(path) as temporary, temporary.open("wb") as stream:
-        if form == "TIFF" and is_mapped(planes.height, planes.width):
-            write_pyramid(planes, stream)
+        if is_mapped(planes.height, planes.width) and form in LARGE_FORMATS:
+            LARGE_FORMATS[form](planes, stream)
             return
-        if form in DEEP_FORMATS and depth_of(planes) == 16:
+        if depth_of(planes) == 16 and form in DEEP_FORMATS:
             DEEP_FORMATS[form](planes, stream)
             return
         picture = to_pillow(planes)
@@ -68,6 +72,16 @@ def write(planes: Planes, path: Path) -> None:
             picture = Pillow.alpha_composite(ground, picture).convert("RGB")
         options = saving(planes.facts, form) | SAVE_OPTIONS.get(form, {})
         picture.save(stream, form, icc_profile=planes.profile or None, **options)
+
+
+def bytes_to_write(path: Path, height: int, width: int) -> int:
+    """Say how much memory writing takes beside the floats; where it goes in parts, none worth speaking of.
+
+    Raises:
+        OptionError: the suffix names no known format.
+    """
+    parted = is_mapped(height, width) and output_format(path) in LARGE_FORMATS
+    return 0 if parted else HELD_BYTES * height * width
 
 
 def output_format(path: Path) -> str:
