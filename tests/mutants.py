@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import png
@@ -22,7 +23,7 @@ from PIL import Image as Pillow
 from PIL import features
 from safetensors.torch import save
 
-from universal_style import repetition
+from universal_style import canvas, repetition
 from universal_style.images import Image
 from universal_style.networks import feed_forward
 from universal_style.networks.checkpoints import SUMS, bundled_folder, decoder_name, encoder_digest, load_decoder
@@ -193,6 +194,47 @@ def deep_tiffs():
         _tiff(deep[:, :, 0], photometric="minisblack", imagej=True),
         _tiff(np.stack([deep[:, :, 0]] * 3), photometric="minisblack"),
         _tiff(deep, photometric="rgb", compression="lzma", byteorder=">"),
+        lzw_tiff(deep),
+    ]
+
+
+def lzw_tiff(numbers, extra_samples=None, predictor=1):
+    """Pack numbers of 16 bits (h, w, 1, 3 or 4) by LZW, which neither tifffile nor Pillow write at that depth.
+
+    To LZW they are bytes, and so many bytes lie in a row of a picture of 8 bits that is twice as wide. That is written,
+    and then its tags are changed.
+    """
+    height, width, channels = numbers.shape
+    if predictor == 2:
+        numbers = np.concatenate([numbers[:, :1], np.diff(numbers, axis=1)], axis=1)
+    octets = np.ascontiguousarray(numbers, "<u2").view(np.uint8).reshape(height, 2 * width, channels)
+    data = bytearray(_saved("TIFF", Pillow.fromarray(octets.squeeze()), compression="tiff_lzw"))
+    (start,) = struct.unpack_from("<I", data, 4)
+    for place in range(start + 2, start + 2 + 12 * struct.unpack_from("<H", data, start)[0], 12):
+        match struct.unpack_from("<H", data, place)[0]:
+            case 256:  # width
+                struct.pack_into("<I", data, place + 8, width)
+            case 258 if channels == 1:  # bits of each channel
+                struct.pack_into("<H", data, place + 8, 16)
+            case 258:
+                struct.pack_into(f"<{channels}H", data, struct.unpack_from("<I", data, place + 8)[0], *[16] * channels)
+            case 284 if predictor == 2:  # says no more than that channels lie together
+                struct.pack_into("<HHIH", data, place, 317, 3, 1, 2)
+            case 338 if extra_samples is not None:
+                struct.pack_into("<H", data, place + 8, extra_samples)
+    return bytes(data)
+
+
+@cache
+def large_tiffs():
+    deep = small().astype(np.uint16) * 257
+    return [
+        _tiff(small(), photometric="rgb", compression="zlib", tile=(16, 16)),
+        _tiff(small(), photometric="rgb", compression="zlib", predictor=True, rowsperstrip=4, iccprofile=_profile()),
+        _tiff(np.moveaxis(small(), -1, 0), photometric="rgb", planarconfig="separate", compression="lzma"),
+        _tiff(small()[:, :, 0], photometric="miniswhite", rowsperstrip=5),
+        _tiff(deep, photometric="rgb", compression="zlib", tile=(16, 16), bigtiff=True),
+        _tiff(deep, photometric="rgb", byteorder=">", extratags=[(274, "H", 1, 6, False)]),
     ]
 
 
@@ -267,6 +309,11 @@ def _written(data, folder, name):
 
 def read_picture(data, folder):
     return Image.of(_written(data, folder, "picture"))
+
+
+def read_large(data, folder):
+    with mock.patch.object(canvas, "MAPPED_PIXELS", 0):
+        return read_picture(data, folder)
 
 
 def read_mask(data, folder):
@@ -367,6 +414,7 @@ TARGETS = {
     "png16": Target(deep_pngs, read_picture, mended_png),
     "tiff": Target(tiffs, read_picture),
     "tiff16": Target(deep_tiffs, read_picture),
+    "parts": Target(large_tiffs, read_large),
     "webp": Target(webps, read_picture),
     "other": Target(other_pictures, read_picture),
     "mask": Target(masks, read_mask, mended_png),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image as Pillow
 
@@ -85,6 +86,39 @@ def test_a_result_too_long_for_its_format_is_told_before_any_work(run, pictures)
         assert code == 1
         assert output.err.startswith("universal-style: output out.webp would be")
         assert output.err.count("\n") == 1
+
+
+def test_a_bound_on_memory_holds_while_pictures_are_read_and_written(run, pictures, cat, monkeypatch):
+    monkeypatch.setattr("universal_style.canvas.MAPPED_PIXELS", 1000)
+    cat.resize((5000, 4000)).save("large.jpg")
+    bounded = ["ducks.jpg", "--memory", "1000MiB", "--device", "cpu", "--levels", "1", "-q"]
+    code, output = run("transfer", "large.jpg", *bounded, "-o", "out.png", "--size", "80")
+    assert code == 1
+    assert "memory 1000MiB is too little for reading the picture, which takes" in output.err
+    code, output = run("transfer", "cat.png", *bounded, "-o", "out.jpg", "--size", "5000")
+    assert code == 1
+    assert "memory 1000MiB is too little for writing out.jpg, which takes" in output.err
+    assert "a .tif is read and written in parts" in output.err
+    assert not list(pictures.glob("out*"))
+    tifffile.imwrite("large.tif", np.asarray(cat.resize((5000, 4000))), photometric="rgb", rowsperstrip=100)
+    assert run("transfer", "large.tif", *bounded, "-o", "out.png", "--size", "80")[0] == 0
+    with Pillow.open("out.png") as result:
+        assert result.size == (80, 64)
+
+
+@pytest.mark.parametrize("command", ["transfer", "repeat"])
+def test_a_picture_may_have_as_many_pixels_as_are_asked_for(run, pictures, monkeypatch, command):
+    made = ["transfer", "cat.png", "ducks.jpg", "-o", "out.png", "--levels", "1", "--size", "64", "--json", "a.json"]
+    assert run(*made, "--device", "cpu", "-q")[0] == 0
+    words = made if command == "transfer" else ["repeat", "a.json", "-o", "again.png"]
+    monkeypatch.setattr(Pillow, "MAX_IMAGE_PIXELS", 1000)
+    code, output = run(*words, "-q")
+    assert code == 1
+    assert "allow more if it is no hostile file (--most-megapixels of transfer and repeat)" in output.err
+    assert run(*words, "-q", "--most-megapixels", "1")[0] == 0
+    code, output = run(*words, "-q", "--most-megapixels", "0")
+    assert code == 2
+    assert output.err.endswith("most-megapixels 0 is out of range; it lies above 0, up to 100000\n")
 
 
 def test_a_saved_style_stands_for_a_picture(run, pictures):

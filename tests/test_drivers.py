@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from universal_style import canvas, devices, transfer
 from universal_style.drivers import bounds, edits
@@ -254,6 +255,14 @@ def test_a_bound_on_memory_makes_windows_or_says_what_is_needed(cat, ducks):
     needed = int(re.search(too_little, str(alone.value))[1]) + -(-(99 * bounds.REGION_BYTES + matte) // 2**20)
     with pytest.raises(InputError, match=f"in 100 regions; this picture needs {needed}MiB"):
         stylizer.run(content, ducks, content_mask=mask, memory="1400MiB")
+
+
+@pytest.mark.parametrize("size", [(100, 77), (301, 257), (1, 1)])
+def test_a_large_picture_is_reduced_as_a_small_one_is(monkeypatch, size):
+    pixels = torch.rand(1, 3, 301, 257).contiguous(memory_format=torch.channels_last)
+    whole = functional.interpolate(pixels, size, mode="bilinear", antialias=True)
+    monkeypatch.setattr(canvas, "BAND_PIXELS", 3000)
+    torch.testing.assert_close(canvas.reduced(pixels, size), whole, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 import io
 import os
 import struct
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,11 +11,21 @@ import png
 import pytest
 import tifffile
 import torch
+from mutants import lzw_tiff
 from PIL import ExifTags, ImageCms, ImageOps
 from PIL import Image as Pillow
 
 from universal_style.errors import InputError, OptionError, OutputError
-from universal_style.images import Image, check_fits, long_side_of, output_format
+from universal_style.images import (
+    Image,
+    allow_megapixels,
+    bytes_to_read,
+    bytes_to_write,
+    check_fits,
+    output_format,
+    size_of,
+)
+from universal_style.images.parts import has_parts
 from universal_style.images.profiles import to_srgb
 from universal_style.images.shapers import shaper_of, srgb
 from universal_style.outputs import check_writable
@@ -394,6 +405,171 @@ def test_a_deep_tiff_of_cmyk_is_read_as_ink(tmp_path):
     assert image.pixels[0, 0].tolist() == [0, 1, 1]
 
 
+@pytest.mark.parametrize("predictor", [1, 2])
+@pytest.mark.parametrize(("channels", "extra"), [(1, None), (3, None), (4, 0), (4, 2)])
+def test_a_deep_tiff_may_be_packed_by_lzw(tmp_path, rng, channels, extra, predictor):
+    if predictor == 2 and channels == 4:
+        pytest.skip("its tags have no room for a predictor")
+    array = rng.integers(0, 65536, (6, 9, channels), dtype=np.uint16)
+    (tmp_path / "packed.tif").write_bytes(lzw_tiff(array, extra, predictor))
+    image = Image.of(tmp_path / "packed.tif")
+    assert image.bits == 16
+    np.testing.assert_allclose(image.pixels * 65535, np.broadcast_to(array[:, :, :3], (6, 9, 3)), atol=0.01)
+    assert (image.alpha is None) == (extra != 2)
+    if image.alpha is not None:
+        np.testing.assert_allclose(image.alpha * 65535, array[:, :, 3], atol=0.01)
+
+
+def test_alpha_is_divided_out_of_what_lzw_packed(tmp_path, rng):
+    array = rng.integers(0, 65536, (6, 9, 4), dtype=np.uint16)
+    array[:, :, :3] = array[:, :, :3] * (array[:, :, 3:] / 65535)
+    array[0] = 0
+    (tmp_path / "packed.tif").write_bytes(lzw_tiff(array, 1))
+    tifffile.imwrite(tmp_path / "plain.tif", array, photometric="rgb", extrasamples=["assocalpha"])
+    packed, plain = (Image.of(tmp_path / name) for name in ("packed.tif", "plain.tif"))
+    assert np.array_equal(packed.pixels, plain.pixels)
+    assert np.array_equal(packed.alpha, plain.alpha)
+
+
+KINDS_OF_PARTS = {
+    "tiles": {"tile": (64, 64), "compression": "zlib"},
+    "strips": {"rowsperstrip": 16, "compression": "zlib", "predictor": 2},
+    "planes": {"planarconfig": "separate", "rowsperstrip": 32, "compression": "lzma"},
+    "plain": {"rowsperstrip": 16},
+    "plain planes": {"planarconfig": "separate"},
+    "big": {"bigtiff": True, "tile": (128, 32)},
+    "other order": {"byteorder": ">"},
+    "packed in other order": {"byteorder": ">", "compression": "lzma"},
+}
+
+
+@pytest.mark.parametrize("turn", [1, 3, 6, 7, 8])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("kind", [*KINDS_OF_PARTS, "grey", "white"])
+@pytest.mark.parametrize("profile", [None, "wide"])
+def test_a_large_tiff_in_parts_is_what_it_is_as_a_whole(tmp_path, rng, monkeypatch, kind, dtype, turn, profile):
+    options = KINDS_OF_PARTS.get(kind, {"tile": (64, 64), "compression": "zlib"})
+    grey = kind in ("grey", "white")
+    array = rng.integers(0, np.iinfo(dtype).max, (100, 71) if grey else (100, 71, 3), endpoint=True).astype(dtype)
+    path = tmp_path / "large.tif"
+    tifffile.imwrite(
+        path,
+        np.moveaxis(array, -1, 0) if "planarconfig" in options else array,
+        photometric="miniswhite" if kind == "white" else "minisblack" if grey else "rgb",
+        extratags=[(274, "H", 1, turn, False), (315, "s", 8, "A. Body", True)],
+        iccprofile=wide_profile(CURVES["power"]) if profile else None,
+        **options,
+    )
+    whole = Image.of(path)
+    assert not has_parts(path)
+    monkeypatch.setattr("universal_style.canvas.MAPPED_PIXELS", 1000)
+    monkeypatch.setattr("universal_style.canvas.BAND_PIXELS", 1000)
+    assert has_parts(path) == (not (grey and profile))
+    parts = Image.of(path)
+    assert np.array_equal(parts.pixels, whole.pixels)
+    assert (parts.bits, parts.profile, parts.facts) == (whole.bits, whole.profile, whole.facts)
+    assert parts.facts
+    assert size_of(path) in (parts.pixels.shape[:2], parts.pixels.shape[1::-1])
+
+
+def test_of_a_large_tiff_only_parts_are_held(tmp_path, rng, monkeypatch):
+    array = rng.integers(0, 256, (3500, 3000, 3), dtype=np.uint8)
+    tifffile.imwrite(tmp_path / "large.tif", array, photometric="rgb", tile=(256, 256), compression="zlib")
+    monkeypatch.setattr("universal_style.canvas.MAPPED_PIXELS", 1000)
+    monkeypatch.setattr("universal_style.canvas.BAND_PIXELS", 100_000)
+    tracemalloc.start()
+    try:
+        image = Image.of(tmp_path / "large.tif")
+        image.write(tmp_path / "back.png")
+        image.scaled_to(100)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < array.nbytes
+    with Pillow.open(tmp_path / "back.png") as back:
+        assert np.array_equal(np.asarray(back), array)
+    assert bytes_to_read(tmp_path / "large.tif") == 0
+    assert bytes_to_read(tmp_path / "back.png") > array.nbytes
+    assert bytes_to_write(tmp_path / "out.png", 3500, 3000) == bytes_to_write(tmp_path / "out.tif", 3500, 3000) == 0
+    assert bytes_to_write(tmp_path / "out.jpg", 3500, 3000) > array.nbytes
+    assert bytes_to_read(array) == 0
+
+
+def test_tiles_that_a_file_leaves_out_are_black(tmp_path, monkeypatch):
+    monkeypatch.setattr("universal_style.canvas.MAPPED_PIXELS", 1000)
+    tiles = [np.full((64, 64, 3), 255, np.uint8), None, None, np.full((64, 64, 3), 51, np.uint8)]
+    options = {"shape": (128, 128, 3), "dtype": np.uint8, "tile": (64, 64), "photometric": "rgb"}
+    tifffile.imwrite(tmp_path / "sparse.tif", iter(tiles), compression="zlib", **options)
+    assert has_parts(tmp_path / "sparse.tif")
+    corners = Image.of(tmp_path / "sparse.tif").pixels[::127, ::127, 0]
+    np.testing.assert_allclose(corners, [[1, 0], [0, 0.2]], atol=1e-6)
+
+
+@pytest.mark.parametrize("options", [{}, {"compression": "zlib", "tile": (64, 64)}])
+def test_a_large_tiff_that_is_cut_off_is_told_in_one_line(tmp_path, rng, monkeypatch, options):
+    path = tmp_path / "large.tif"
+    tifffile.imwrite(path, rng.integers(0, 256, (200, 150, 3), dtype=np.uint8), photometric="rgb", **options)
+    path.write_bytes(path.read_bytes()[:-20_000])
+    monkeypatch.setattr("universal_style.canvas.MAPPED_PIXELS", 1000)
+    with pytest.raises(InputError, match=r"large\.tif cannot be read as a picture \(.*\); it may be damaged"):
+        Image.of(path)
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"extrasamples": ["unassalpha"], "photometric": "rgb"}, "alpha"),
+        ({"photometric": "separated"}, "ink"),
+    ],
+)
+def test_what_has_no_parts_is_read_whole(tmp_path, rng, monkeypatch, options, why):
+    array = rng.integers(0, 256, (40, 50, 4), dtype=np.uint8)
+    tifffile.imwrite(tmp_path / f"{why}.tif", array, tile=(16, 16), **options)
+    monkeypatch.setattr("universal_style.canvas.MAPPED_PIXELS", 1000)
+    assert not has_parts(tmp_path / f"{why}.tif")
+    assert Image.of(tmp_path / f"{why}.tif").width == 50
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("with_alpha", [False, True])
+def test_a_large_png_is_the_same_as_a_small_one(tmp_path, rng, monkeypatch, bits, with_alpha):
+    pixels = rng.random((60, 50, 3), np.float32)
+    alpha = rng.random((60, 50), np.float32) if with_alpha else None
+    exif = described().tobytes()
+    picture = Image(pixels, alpha, profile=wide_profile(CURVES["power"]), bits=bits, facts=exif)
+    picture.write(tmp_path / "small.png")
+    monkeypatch.setattr("universal_style.canvas.MAPPED_PIXELS", 1000)
+    monkeypatch.setattr("universal_style.canvas.BAND_PIXELS", 1000)
+    picture.write(tmp_path / "large.png")
+    small, large = (Image.of(tmp_path / f"{name}.png") for name in ("small", "large"))
+    assert np.array_equal(small.pixels, large.pixels)
+    assert np.array_equal(small.alpha, large.alpha) if with_alpha else large.alpha is None
+    assert (small.bits, small.profile, small.facts) == (large.bits, large.profile, large.facts)
+
+
+@pytest.mark.parametrize("long_side", [1, 37, 200, 301])
+def test_a_large_picture_is_scaled_as_a_small_one_is(rng, monkeypatch, long_side):
+    picture = Image(rng.random((200, 113, 3), np.float32), rng.random((200, 113), np.float32))
+    small = picture.scaled_to(long_side)
+    monkeypatch.setattr("universal_style.canvas.MAPPED_PIXELS", 1000)
+    monkeypatch.setattr("universal_style.canvas.BAND_PIXELS", 1000)
+    large = picture.scaled_to(long_side)
+    assert np.array_equal(small.pixels, large.pixels)
+    assert np.array_equal(small.alpha, large.alpha)
+
+
+def test_more_megapixels_are_read_where_they_are_allowed(tmp_path, monkeypatch):
+    monkeypatch.setattr(Pillow, "MAX_IMAGE_PIXELS", 100)
+    path = saved(tmp_path, Pillow.fromarray(gradient()), "a.png")
+    with pytest.raises(InputError, match=r"unpacks to more than 0\.0002 megapixels; .* \(--most-megapixels of"):
+        Image.of(path)
+    allow_megapixels(0.001)
+    assert Image.of(path).width == 20
+    for wrong in (0, -1, float("nan"), float("inf")):
+        with pytest.raises(OptionError, match="most-megapixels .* is out of range"):
+            allow_megapixels(wrong)
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("suffix", ["png", "tif"])
 def test_sixteen_bits_are_turned_upright(tmp_path, rng, orientation, suffix):
@@ -539,12 +715,12 @@ def test_a_picture_too_long_for_its_format_is_refused_in_one_line(tmp_path, name
         check_fits(tmp_path / f"out{suffix}", max(size))
 
 
-def test_the_longer_side_is_read_from_the_header(tmp_path):
+def test_the_size_is_read_from_the_header(tmp_path):
     path = saved(tmp_path, Pillow.fromarray(gradient(9, 31)), "a.png")
     path.write_bytes(path.read_bytes()[:60])
-    assert long_side_of(path) == 31
+    assert size_of(path) == (9, 31)
     with pytest.raises(InputError, match="does not exist"):
-        long_side_of(tmp_path / "b.png")
+        size_of(tmp_path / "b.png")
 
 
 def test_a_name_too_long_for_the_disk_is_told_in_one_line(tmp_path):

@@ -46,7 +46,7 @@ CASES = {
     "deep-photo": "cat.png ducks.png -m deep-photo --iterations 2 --photorealism-weight 10 --scales 1 --size 48 "
     "--style-layers relu1_1=0.1,relu2_1=0.7,relu3_1=0.3 --content-layers relu2_2",
 }
-BESIDE_THE_PICTURE = {"output", "report", "explain", "lut", "quiet"}
+BESIDE_THE_PICTURE = {"most_megapixels", "output", "report", "explain", "lut", "quiet"}
 """Parameters that do not change the picture."""
 
 

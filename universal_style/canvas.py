@@ -13,6 +13,7 @@ from typing import IO
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
 
 from universal_style.errors import OutputError
 from universal_style.windows import row_bands
@@ -73,6 +74,20 @@ def rest(pixels: Tensor) -> None:
     mapping = _mappings.get(pixels.untyped_storage().data_ptr())
     if mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
         mapping.madvise(mmap.MADV_DONTNEED)
+
+
+def reduced(pixels: Float[Tensor, "1 3 h w"], size: tuple[int, int]) -> Float[Tensor, "1 3 g v"]:
+    """Average a picture down to (height, width): rows first, band by band, so that no more of it is held."""
+    height, width = pixels.shape[2:]
+    narrow = []
+    for rows in bands(height, width):
+        narrow.append(_averaged(pixels[:, :, rows], (rows.stop - rows.start, size[1])))
+        rest(pixels)
+    return _averaged(torch.cat(narrow, dim=2), size)
+
+
+def _averaged(pixels: Float[Tensor, "1 3 h w"], size: tuple[int, int]) -> Float[Tensor, "1 3 g v"]:
+    return functional.interpolate(pixels, size, mode="bilinear", antialias=True)
 
 
 def bands(height: int, width: int) -> Iterator[slice]:

@@ -209,17 +209,17 @@ def check_room(memory: int | None, needed: int, doing: str) -> None:
 
     Args:
         memory: bytes that the process may take; None for no bound.
-        needed: bytes.
-        doing: to what, for the message.
+        needed: bytes; of 0 there is room under any bound.
+        doing: what is done, for the message.
 
     Raises:
-        InputError: there is too little.
+        OptionError: there is too little for any picture.
+        InputError: there is too little for this one, and others may do.
     """
-    needed += BASE_BYTES
-    if memory is not None and memory < needed:
-        raise InputError(
-            f"memory {memory / 2**20:.0f}MiB is too little for {doing}, which takes {needed / 2**20:.0f}MiB; "
-            "a .tif is read and written in parts"
+    if memory is not None and needed and memory < BASE_BYTES + needed:
+        raise (OptionError if memory < BASE_BYTES else InputError)(
+            f"memory {memory / 2**20:.0f}MiB is too little for {doing}, which takes "
+            f"{(BASE_BYTES + needed) / 2**20:.0f}MiB; a .tif is read and written in parts"
         )
 
 

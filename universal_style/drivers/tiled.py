@@ -9,9 +9,8 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
 
-from universal_style.canvas import blank, rest
+from universal_style.canvas import blank, reduced, rest
 from universal_style.drivers.bounds import FEWEST_PIXELS, Bound
 from universal_style.drivers.crew import Answer, Crew, Hands, in_order
 from universal_style.drivers.edits import Fit, Tally
@@ -93,7 +92,7 @@ class Reduced:
 
         scale = min(1.0, self.long_side / max(pixels.shape[2:]))
         height, width = (max(1, round(length * scale)) for length in pixels.shape[2:])
-        small = functional.interpolate(pixels, (height, width), mode="bilinear", antialias=True)
+        small = reduced(pixels, (height, width))
         carry(stage, small, recorded, regions.scaled(height, width))
         return found
 

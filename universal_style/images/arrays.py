@@ -86,12 +86,22 @@ def size_at(long_side: int, height: int, width: int) -> tuple[int, int]:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def resized(plane: Float[np.ndarray, "h w"], size: tuple[int, int]) -> Float[np.ndarray, "g v"]:
-    """Resample a plane to (height, width), clipped to [0, 1]."""
-    picture = Pillow.fromarray(np.ascontiguousarray(plane, dtype=np.float32))
-    scaled = picture.resize((size[1], size[0]), Pillow.Resampling.LANCZOS)
-    values: NDArray[np.float32] = np.clip(np.asarray(scaled, dtype=np.float32), 0, 1)
-    return values
+def resize(values: Float[np.ndarray, "h w c"], into: Float[np.ndarray, "g v c"]) -> None:
+    """Resample to the size of another array, clipped to [0, 1]: rows first and then columns, some at a time."""
+    (height, width, channels), (rows, columns) = values.shape, into.shape[:2]
+    narrow = np.empty((height, columns, channels), np.float32)
+    for band in bands(height, max(width, columns)):
+        narrow[band] = _resampled(values[band], (band.stop - band.start, columns))
+        rest(torch.from_numpy(values))
+    for band in bands(columns, max(height, rows)):
+        into[:, band] = np.clip(_resampled(narrow[:, band], (rows, band.stop - band.start)), 0, 1)
+        rest(torch.from_numpy(into))
+
+
+def _resampled(values: Float[np.ndarray, "h w c"], size: tuple[int, int]) -> Float[np.ndarray, "g v c"]:
+    planes = [Pillow.fromarray(np.ascontiguousarray(plane, np.float32)) for plane in np.moveaxis(values, -1, 0)]
+    scaled = [np.asarray(plane.resize((size[1], size[0]), Pillow.Resampling.LANCZOS)) for plane in planes]
+    return np.stack(scaled, axis=-1)
 
 
 def below_transparency(planes: Planes) -> Float[np.ndarray, "h w 3"]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,8 +30,20 @@ BEGINNINGS = (b"II*\0", b"MM\0*", b"II+\0")
 """Of a TIFF in either order of bytes, and of a BigTIFF; the other order of that is unknown to Pillow."""
 PART_BYTES = 2**28
 """That a strip or tile may unpack to; larger ones are no parts of a picture, but all of it."""
+READ_BYTES = 2**22
+"""Of the file, that are read at a time."""
 TURNED_BACK = {6: 8, 8: 6}
 """EXIF's orientations that undo another; the rest undo themselves."""
+
+
+class Bounded(io.FileIO):
+    """A file of which no more is asked for than it has; memory is taken for all that is asked for."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Read so many bytes, or all that are left."""
+        left = os.fstat(self.fileno()).st_size - self.tell()
+        return super().read(left if size is None or size < 0 else min(size, max(0, left))) or b""
+
 
 Part = tuple[tuple[slice, slice, slice], NDArray[Any]]
 """A place in the file's own rows, columns and channels, and its numbers (h, w, c)."""
@@ -37,14 +51,14 @@ Part = tuple[tuple[slice, slice, slice], NDArray[Any]]
 
 def has_parts(path: Path) -> bool:
     """Say whether `planes_in_parts` reads a file."""
-    with path.open("rb") as stream:
+    with Bounded(path) as stream:
         if stream.read(4) not in BEGINNINGS:
             return False
-    with Pillow.open(path, formats=["TIFF"]) as picture:
+    with Bounded(path) as stream, Pillow.open(stream, formats=["TIFF"]) as picture:
         if not is_mapped(*picture.size):
             return False
         profile = picture.info.get("icc_profile") or b""
-    with tifffile.TiffFile(path) as file:
+    with Bounded(path) as stream, tifffile.TiffFile(stream) as file:
         page: Any = file.pages[0]
         return (
             sorted(picture.size) == sorted((page.imagewidth, page.imagelength))  # Pillow turns some
@@ -71,7 +85,12 @@ def planes_in_parts(path: Path) -> Planes:
         OutputError: there is no room for it on the disk.
         Exception: of many kinds, for a damaged file.
     """
-    with Pillow.open(path, formats=["TIFF"]) as picture, tifffile.TiffFile(path) as file:
+    with (
+        Bounded(path) as header,
+        Pillow.open(header, formats=["TIFF"]) as picture,
+        Bounded(path) as stream,
+        tifffile.TiffFile(stream) as file,
+    ):
         page: Any = file.pages[0]
         turn: int = picture.getexif().get(ExifTags.Base.Orientation, 1)
         size = (page.imagelength, page.imagewidth)
@@ -107,7 +126,7 @@ def _rows(page: Any, byteorder: str) -> Iterator[Part]:
 def _segments(page: Any) -> Iterator[Part]:
     """Unpack strips or tiles; those that the file leaves out are black."""
     apart = page.axes.startswith("S")
-    for numbers, (plane, _, top, left, _), (_, height, width, _) in page.segments(maxworkers=1, buffersize=PART_BYTES):
+    for numbers, (plane, _, top, left, _), (_, height, width, _) in page.segments(maxworkers=1, buffersize=READ_BYTES):
         height, width = min(height, page.imagelength - top), min(width, page.imagewidth - left)
         place = slice(top, top + height), slice(left, left + width), slice(plane, plane + 1) if apart else slice(None)
         yield place, np.zeros((height, width, 1), page.dtype) if numbers is None else numbers[0, :height, :width]

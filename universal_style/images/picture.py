@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from PIL import Image as Pillow
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from universal_style.canvas import bands, rest
 from universal_style.errors import OutputError
-from universal_style.images.arrays import below_transparency, resized, room, size_at
+from universal_style.images.arrays import below_transparency, resize, room, size_at
 from universal_style.images.planes import Planes
 from universal_style.images.reading import Source, read
 from universal_style.images.writing import to_pillow, write
@@ -48,10 +49,11 @@ class Image(Planes):
         size = size_at(long_side, self.height, self.width)
         if size == (self.height, self.width):
             return self
-        alpha = None if self.alpha is None else resized(self.alpha, size)
-        pixels = room(*size)
-        for channel in range(3):
-            pixels[:, :, channel] = resized(self.pixels[:, :, channel], size)
+        pixels, alpha = room(*size), None
+        resize(self.pixels, pixels)
+        if self.alpha is not None:
+            alpha = np.empty(size, np.float32)
+            resize(self.alpha[:, :, None], alpha[:, :, None])
         return replace(self, pixels=pixels, alpha=alpha)
 
     def tensor(self, device: torch.device | str = "cpu") -> Float[Tensor, "1 3 h w"]:
