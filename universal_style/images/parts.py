@@ -35,6 +35,9 @@ READ_BYTES = 2**22
 TURNED_BACK = {6: 8, 8: 6}
 """EXIF's orientations that undo another; the rest undo themselves."""
 
+Part = tuple[tuple[slice, slice, slice], NDArray[Any]]
+"""A place in the file's own rows, columns and channels, and its numbers (h, w, c)."""
+
 
 class Bounded(io.FileIO):
     """A file of which no more is asked for than it has; memory is taken for all that is asked for."""
@@ -43,10 +46,6 @@ class Bounded(io.FileIO):
         """Read so many bytes, or all that are left."""
         left = os.fstat(self.fileno()).st_size - self.tell()
         return super().read(left if size is None or size < 0 else min(size, max(0, left))) or b""
-
-
-Part = tuple[tuple[slice, slice, slice], NDArray[Any]]
-"""A place in the file's own rows, columns and channels, and its numbers (h, w, c)."""
 
 
 def has_parts(path: Path) -> bool:

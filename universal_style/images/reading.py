@@ -42,7 +42,6 @@ MOST_BYTES = 2**31
 """Length of a picture's file that is read whole, or …"""
 PIXEL_BYTES = 12
 """… so many for each of the most pixels: 16 bits of four channels take less."""
-
 HELD_BYTES = 8
 """For each pixel of what Pillow reads: four, and as many while it is turned or converted."""
 
@@ -178,6 +177,7 @@ def known_formats() -> tuple[str, ...]:
 
 def _of_pillow(picture: Pillow.Image, name: str = "the picture") -> Planes:
     profile = picture.info.get("icc_profile", b"")
+    picture.load()  # which of some files changes the size
     if picture.getexif().get(ExifTags.Base.Orientation, 1) != 1:  # else it would be copied
         picture = ImageOps.exif_transpose(picture)
     if picture.width == 0 or picture.height == 0:
