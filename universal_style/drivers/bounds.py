@@ -100,8 +100,12 @@ class Bound(Protocol):
         """
         ...
 
+    def begin(self) -> None:
+        """Do what keeps the process under the bound, before the windows of a stage."""
+        ...
+
     def keep(self) -> None:
-        """Do what keeps the process under the bound, between two windows."""
+        """Do the same between two of them."""
         ...
 
     def as_options(self) -> dict[str, Any]:
@@ -114,6 +118,9 @@ class Freely:
 
     def shared(self: Bound, workers: int) -> Bound:
         return self
+
+    def begin(self) -> None:
+        pass
 
     def keep(self) -> None:
         pass
@@ -180,6 +187,13 @@ class Memory:
     def shared(self, workers: int) -> Memory:
         """Give each an equal part, and room for the libraries' files, which count once."""
         return Memory(self.number // (1 + workers) + (LIBRARY_BYTES if workers else 0))
+
+    def begin(self) -> None:
+        """Give back what reading a picture, or a stage with windows of other shapes, has freed.
+
+        Without, 100 megapixels of `wct` took 3.2 of 3 GiB in its last stages.
+        """
+        give_freed_memory_back()
 
     def keep(self) -> None:
         if psutil.Process().memory_info().rss > NEARLY * self.number:

@@ -172,6 +172,7 @@ class Tiled:
         tiles = windows(height, width, stage.stride, stage.halo, most)
         if len(tiles) == 1:
             return carry(stage, pixels, fit, regions)
+        self.bound.begin()
         resting = Resting(hands, self.bound)
         maps = self.observing.maps(stage, pixels, fit, regions, most, resting)
         result = blank(height, width, pixels.device)
