@@ -257,6 +257,14 @@ def test_a_bound_on_memory_makes_windows_or_says_what_is_needed(cat, ducks):
         stylizer.run(content, ducks, content_mask=mask, memory="1400MiB")
 
 
+def test_freed_memory_goes_back_before_each_stage(cat, ducks, monkeypatch):
+    given_back = []
+    monkeypatch.setattr(bounds, "give_freed_memory_back", lambda: given_back.append(True))
+    monkeypatch.setattr(bounds, "NEARLY", 100)  # never between two windows
+    Stylizer("wct", device="cpu", dtype="float32").run(cat.resize((600, 500)), ducks, levels=[2, 1], memory="1100MiB")
+    assert len(given_back) == 2
+
+
 @pytest.mark.parametrize("size", [(100, 77), (301, 257), (1, 1)])
 def test_a_large_picture_is_reduced_as_a_small_one_is(monkeypatch, size):
     pixels = torch.rand(1, 3, 301, 257).contiguous(memory_format=torch.channels_last)
