@@ -19,6 +19,7 @@ from universal_style.smoothing import (
     Smoothing,
     closed_form,
     coarse,
+    debanded,
     smoothed,
     smoothing_named,
 )
@@ -26,6 +27,7 @@ from universal_style.smoothing.affinity import Affinity
 from universal_style.smoothing.cards import kernels_for
 from universal_style.smoothing.closed_form import solve
 from universal_style.smoothing.coarse import CoarseModels
+from universal_style.smoothing.debanding import Debanding
 
 EPSILON = 1e-7
 
@@ -257,7 +259,9 @@ def test_the_guided_filter_of_a_card_is_that_of_a_cpu():
     assert (there - GuidedFilter()(result, guide)).abs().max() < 1e-5
 
 
-@pytest.mark.parametrize("smoothing", [ClosedForm(), GuidedFilter()], ids=["closed form", "guided"])
+@pytest.mark.parametrize(
+    "smoothing", [ClosedForm(), GuidedFilter(), Debanding()], ids=["closed form", "guided", "deband"]
+)
 @pytest.mark.parametrize("most", [60, 10**6], ids=["in windows", "at once"])
 def test_smoothing_leaves_a_device_without_float64_and_comes_back(guide, result, smoothing, most, monkeypatch):
     on_cpu = smoothed(smoothing, result[None], guide[None], most)
@@ -265,6 +269,44 @@ def test_smoothing_leaves_a_device_without_float64_and_comes_back(guide, result,
     there = smoothed(smoothing, result[None].to("mps"), guide[None].to("mps"), most)
     assert there.device.type == "mps"
     assert torch.equal(there.to("cpu"), on_cpu)
+
+
+def in_levels(picture):
+    return (picture * 255).round() / 255
+
+
+def test_debanding_takes_the_steps_out_of_a_calm_sky():
+    height, width = 160, 260
+    slope = torch.linspace(0.3, 0.34, width).expand(height, width) + torch.linspace(0, 0.02, height)[:, None]
+    sky = torch.stack((slope, slope + 0.1, slope + 0.2))[None]
+    even = debanded(in_levels(sky))
+    inner = (slice(None), slice(None), slice(32, -32), slice(32, -32))
+    assert (even - sky)[inner].square().mean() < 0.1 * (in_levels(sky) - sky)[inner].square().mean()
+    assert even[inner].diff(dim=3).abs().max() < 0.4 / 255  # a step of the file is a whole one
+
+
+def test_debanding_leaves_a_drawing_as_it_is(guide):
+    drawing = torch.full((1, 3, 70, 90), 0.5)
+    drawing[:, 0, 20:50, 30:60] += 4.01 / 255
+    drawing[:, :, 55:, 10:40] = 0.1
+    assert torch.equal(debanded(drawing), drawing)
+    assert torch.equal(debanded(drawing[:, :, :1, :1]), drawing[:, :, :1, :1])
+
+
+def test_debanding_moves_no_colour_far(cat):
+    picture = torch.from_numpy(np.asarray(cat, dtype=np.float32) / 255).permute(2, 0, 1)[None]
+    moved = (debanded(picture) - picture).abs()
+    assert 0 < moved.max() <= 1.501 / 255
+    assert (debanded(picture, 0.5) - picture).abs().max() <= 0.7501 / 255
+    assert torch.equal(debanded(picture, 0), picture)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (17, 400), (150, 90)])
+def test_debanding_in_windows_is_that_of_the_whole(shape):
+    picture = in_levels(0.4 + 0.02 * torch.rand(1, 3, *shape))
+    whole = Debanding()(picture, picture)
+    assert torch.equal(smoothed(Debanding(), picture, picture, most=100 * 100), whole)
+    assert not torch.equal(whole, picture) or shape == (1, 1)
 
 
 def test_names_are_looked_up():

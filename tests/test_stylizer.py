@@ -284,7 +284,17 @@ def test_the_report_says_what_was_done(stylizer, cat, ducks):
 def test_progress_is_told(stylizer, cat, ducks):
     told = []
     stylizer.run(cat, ducks, levels=[2, 1], progress=lambda *event: told.append(event))
-    steps = ["read", "find regions", "load decoders", "observing style 1", "relu2_1", "relu1_1", "smooth", "done"]
+    steps = [
+        "read",
+        "find regions",
+        "load decoders",
+        "observing style 1",
+        "deband",
+        "relu2_1",
+        "relu1_1",
+        "smooth",
+        "done",
+    ]
     assert [step for step, _, _ in told] == steps
     assert [done for _, done, _ in told] == list(range(len(steps)))
     assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)

@@ -23,6 +23,7 @@ from universal_style.networks.stage import Ascent, Site, Walker, to_precision
 from universal_style.networks.vgg import Encoder, channels_at
 from universal_style.ranges import long_side
 from universal_style.regions import LabelMap
+from universal_style.smoothing import debanded
 from universal_style.tensor_files import read_tensors, write_tensors
 
 PRESET_KIND = "universal-style preset"
@@ -115,7 +116,7 @@ class Style:
     ) -> Style:
         """Observe a picture as one region, at its own size, with networks that are on a device."""
         uniform = LabelMap.uniform(picture.height, picture.width).hiding(picture.hidden)
-        (whole,) = cls.of_regions(picture.tensor(), walks, uniform, device, name, most)
+        (whole,) = cls.of_regions(debanded(picture.tensor()), walks, uniform, device, name, most)
         return whole
 
     @classmethod

@@ -22,6 +22,7 @@ from universal_style.networks.stage import Ascent, Refinement, Stage, Walker
 from universal_style.networks.vgg import LEVELS, stride_at
 from universal_style.regions import LabelMap
 from universal_style.report import Steps
+from universal_style.smoothing import debanded
 from universal_style.subjects import Loaded, aims_of
 from universal_style.transforms import TRANSFORMS, Floored
 
@@ -63,7 +64,7 @@ class Walks:
         } | self.driver.as_options()
 
     def steps(self, styles: int) -> int:
-        return 1 + styles + len(self.stages) + self.refined
+        return 2 + styles + len(self.stages) + self.refined
 
     def carry(self, loaded: Loaded, task: Task) -> Carried:
         """Observe the styles, then walk through the stages."""
@@ -93,7 +94,7 @@ class Walks:
             task.steps.begin("observe styles", f"observing style {number}")
             observed.append(loaded.observe(subject, labels, walks_over(stages), sites, most))
         fit = StyleFit(self.transform, self.mixing, aims_of(task.regions, task.matched, observed), self.alphas)
-        return Fitted(stages, fit, checkpoints, self.driver, task.witness)
+        return Fitted(stages, fit, checkpoints, self.driver, task.witness, max(self.alphas.values()))
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,7 @@ class Fitted:
         checkpoints: that were used.
         driver: that takes the walks.
         witness: to be shown what each stage makes.
+        debanding: strength, 0 to 1; where nothing is edited nothing need be evened out.
     """
 
     stages: Sequence[Stage]
@@ -113,6 +115,7 @@ class Fitted:
     checkpoints: Sequence[Checkpoint]
     driver: Tiled
     witness: Witness
+    debanding: float
 
     def wrapped(self, wrap: Callable[[Fit], Fit]) -> Fitted:
         return replace(self, fit=wrap(self.fit))
@@ -122,6 +125,8 @@ class Fitted:
             for stage in self.stages:
                 if windows := self.driver.plan(stage, regions, hands):
                     self.witness.plans(stage.name, windows)
+            steps.begin("deband")
+            pixels = debanded(pixels, self.debanding)
             for stage in self.stages:
                 steps.begin(stage.name)
                 pixels = self.driver.carry(stage, pixels, self.fit, regions, hands)
