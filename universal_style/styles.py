@@ -116,7 +116,7 @@ class Style:
     ) -> Style:
         """Observe a picture as one region, at its own size, with networks that are on a device."""
         uniform = LabelMap.uniform(picture.height, picture.width).hiding(picture.hidden)
-        (whole,) = cls.of_regions(debanded(picture.tensor()), walks, uniform, device, name, most)
+        (whole,) = cls.of_regions(picture.tensor(), walks, uniform, device, name, most)
         return whole
 
     @classmethod
@@ -129,7 +129,7 @@ class Style:
         name: str = "style",
         most: int = WINDOW_PIXELS,
     ) -> list[Style]:
-        """Observe each region of a picture as a style, in the order of the labels.
+        """Observe each region of a picture as a style, in the order of the labels; calm parts without their steps.
 
         Args:
             walks: those to take over the picture, grown to multiples of the deepest stride.
@@ -137,7 +137,8 @@ class Style:
             device: of the networks.
             most: pixels that are walked over at a time.
         """
-        seen = [survey(walk, pixels, regions, device, most) for walk in walks]
+        even = debanded(pixels)
+        seen = [survey(walk, even, regions, device, most) for walk in walks]
         return [cls(dict(ChainMap(*parts)), name) for parts in zip(*seen, strict=True)]
 
     def at(self, site: Site) -> Moments:

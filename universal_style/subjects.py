@@ -23,7 +23,6 @@ from universal_style.networks.stage import Site, Walker, to_precision
 from universal_style.networks.torchvision_encoder import fetched_encoder
 from universal_style.networks.vgg import Encoder
 from universal_style.regions import KEEP, WHOLE, LabelMap, Match
-from universal_style.smoothing import debanded
 from universal_style.styles import Style, scaled_style
 from universal_style.tensor_files import is_tensor_file
 
@@ -221,7 +220,7 @@ class Loaded:
                 whole.at(site)
             return Observed(whole, ())
         assert subject.picture is not None  # a preset has the uniform map
-        pixels, device = debanded(subject.picture.tensor()), self.backend.device
+        pixels, device = subject.picture.tensor(), self.backend.device
         parts = Style.of_regions(pixels, walks, regions, device, subject.name, most)
         return Observed(parts[0].merge(*parts[1:]), tuple(parts))
 
