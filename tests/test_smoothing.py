@@ -186,6 +186,15 @@ def test_interleaved_channels_give_the_same_picture(cat):
     torch.testing.assert_close(ClosedForm()(planes.flip(1), planes), ClosedForm()(apart.flip(1), apart))
 
 
+def test_smooth_colours_are_solved_as_quickly_as_others():
+    height, width = 360, 500
+    down, right = torch.linspace(0, 1, height)[:, None], torch.linspace(0, 1, width)
+    sky = torch.stack((0.3 + 0.2 * down.expand(height, width), 0.4 + 0.1 * right * down, 0.6 - 0.1 * right + 0 * down))
+    affinity = Affinity.of(sky, ClosedForm().epsilon)
+    solution = solve(affinity, sky, torch.rand(3, height, width), 0.9999, 1e-4)
+    assert solution.iterations < 40
+
+
 def test_a_solver_that_does_not_arrive_says_so(guide, result, monkeypatch):
     monkeypatch.setattr(closed_form, "MOST_ITERATIONS", 3)
     with pytest.raises(OutputError, match="smoothing reached a residual"):

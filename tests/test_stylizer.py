@@ -18,6 +18,7 @@ from universal_style.networks.pooling import NearestPooling
 from universal_style.request import Request
 from universal_style.smoothing import debanded
 from universal_style.styles import Style
+from universal_style.stylizer import Stylizer
 from universal_style.subjects import subject_of
 from universal_style.transforms import TRANSFORMS
 
@@ -52,6 +53,28 @@ def test_degenerate_pictures_give_a_defined_result(stylizer, cat, ducks, transfo
 def test_a_one_colour_style_colours_the_picture(stylizer, cat):
     result = np.asarray(stylizer.transfer(cat, solid((200, 20, 30))), dtype=float).mean(axis=(0, 1))
     assert np.abs(result - (200, 20, 30)).max() < 40
+
+
+def sky_in_steps(height=64, width=176):
+    slope = np.linspace(0, 9, width) + np.linspace(0, 5, height)[:, None]
+    return Pillow.fromarray(
+        (np.stack((slope + 80, slope * 0.9 + 120, slope * 0.7 + 170), axis=2) + 0.5).astype("uint8")
+    )
+
+
+def test_steps_of_a_calm_sky_are_not_amplified(ducks, monkeypatch):
+    stylizer, sky = Stylizer("wct2", device="cpu", dtype="float32"), sky_in_steps()
+
+    def largest_step(**options):
+        result, _ = stylizer.run(sky, ducks, smooth="none", **options)
+        planes = result.pixels.astype(float)[8:-8, 8:-8]
+        return np.abs(np.diff(planes, axis=1)).mean(axis=(0, 2)).max()
+
+    even, kept = largest_step(), largest_step(alpha=0)
+    for room in ("methods.walks", "styles"):
+        monkeypatch.setattr(f"universal_style.{room}.debanded", lambda pixels, strength=1.0: pixels)
+    assert even < 0.7 * largest_step()
+    assert kept == largest_step(alpha=0)  # where nothing is edited, nothing is evened out
 
 
 def test_alpha_zero_reconstructs(stylizer, cat, ducks):
