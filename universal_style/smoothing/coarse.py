@@ -20,8 +20,8 @@ APART = 3
 """Nodes between those whose blocks are read off one product: their hats and the stencil's reach do not meet."""
 LEAST_PIVOT = 1e-3
 """Pivots under this share of a block's diagonal may be float32's rounding, for 1 and the guide's colours are nearly the
-same function where colours hardly vary. With 1e-5 a calm sky without the steps of a file took 3000 iterations and more;
-from 1e-4 to 1e-2 all pictures that were tried take as many as ever, or fewer."""
+same function where colours hardly vary. With 1e-5 a calm sky without the steps of a file did not arrive in 3000
+iterations; other pictures take as many with 1e-3, to one, or fewer."""
 WEIGHT = 0.3
 """Weight of each grid against D⁻¹; of 0.1 to 2 it takes the fewest iterations, 1 takes up to a third more."""
 
