@@ -294,7 +294,7 @@ def test_debanding_takes_the_steps_out_of_a_calm_sky():
     assert even[inner].diff(dim=3).abs().max() < 0.4 / 255  # a step of the file is a whole one
 
 
-def test_debanding_leaves_a_drawing_as_it_is(guide):
+def test_debanding_leaves_a_drawing_as_it_is():
     drawing = torch.full((1, 3, 70, 90), 0.5)
     drawing[:, 0, 20:50, 30:60] += 4.01 / 255
     drawing[:, :, 55:, 10:40] = 0.1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -27,7 +28,7 @@ class Debanding:
     Source: Perona and Malik 1990, equations 7 and 8: pixels exchange colour, the less of it the more they differ.
     Departs: neighbours are near and far ones in turn, one step for each of `DISTANCES`, so that contours far apart are
         reached in five steps. What flows is all but proportional to a small difference, and nothing from `edge` on in
-        any of the three colours: flat drawings stay as they are.
+        any of the three colours: drawings of colours that far apart stay as they are.
 
     Attributes:
         most: by which a colour is moved in the end, of [0, 1].
@@ -41,7 +42,7 @@ class Debanding:
 
     def __call__(self, result: Float[Tensor, "1 3 h w"], guide: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 3 h w"]:
         """Even a picture out by itself: both are the same."""
-        even = guide.clone().contiguous()  # one plane after the other: so the largest of three is found quickest
+        even = guide.clone(memory_format=torch.contiguous_format)  # planes: the largest of three is found quickest so
         for distance in DISTANCES:
             for axis in (2, 3):
                 if (pairs := even.shape[axis] - distance) > 0:
