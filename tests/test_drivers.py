@@ -21,7 +21,7 @@ from universal_style.networks.pooling import NearestPooling
 from universal_style.networks.vgg import reach_down, reach_up
 from universal_style.reference.losses import relative_error
 from universal_style.regions import LabelMap, read_masks
-from universal_style.smoothing import ClosedForm, GuidedFilter, smoothed
+from universal_style.smoothing import BilateralFit, ClosedForm, GuidedFilter, smoothed
 from universal_style.styles import Style
 from universal_style.stylizer import Stylizer
 from universal_style.transforms import AffineMap
@@ -302,13 +302,15 @@ def test_a_full_disk_is_told_before_the_work(monkeypatch):
         canvas.blank(10**6, 10**7)
 
 
-@pytest.mark.parametrize("smoothing", [GuidedFilter(), ClosedForm()], ids=["guided", "closed form"])
+@pytest.mark.parametrize(
+    "smoothing", [BilateralFit(), GuidedFilter(), ClosedForm()], ids=["bilateral", "guided", "closed form"]
+)
 def test_smoothing_in_windows_is_that_of_the_whole(smoothing, cat, ducks):
     size = (700, 90)
     guide, result = (Image.of(picture.resize(size)).tensor() for picture in (cat, ducks))
     whole = smoothing(result, guide)
     parts = smoothed(smoothing, result, guide, most=60_000)
-    assert len(windows(90, 700, 1, smoothing.reach, 60_000)) > 1
+    assert len(windows(90, 700, smoothing.stride, smoothing.reach, 60_000)) > 1
     assert (whole - parts).abs().max() < 1 / 255
 
 

@@ -13,6 +13,7 @@ from scipy.sparse.linalg import spsolve
 from universal_style.errors import OptionError, OutputError
 from universal_style.smoothing import (
     SMOOTHINGS,
+    BilateralFit,
     ClosedForm,
     GuidedFilter,
     NoSmoothing,
@@ -215,7 +216,9 @@ def test_any_shape_and_flat_guides_give_a_defined_picture(smoothing, shape):
         assert smooth.max() < 2
 
 
-@pytest.mark.parametrize("smoothing", [ClosedForm(), GuidedFilter()], ids=["closed-form", "guided"])
+@pytest.mark.parametrize(
+    "smoothing", [ClosedForm(), BilateralFit(), GuidedFilter()], ids=["closed-form", "bilateral", "guided"]
+)
 def test_noise_goes_and_edges_stay(smoothing):
     guide = torch.zeros(1, 3, 48, 64)
     guide[..., 32:] = 1
@@ -225,6 +228,79 @@ def test_noise_goes_and_edges_stay(smoothing):
     inner = (slice(None), slice(None), slice(2, -2), slice(2, -2))
     assert (smooth - clean)[inner].square().mean() < 0.15 * (noisy - clean)[inner].square().mean()
     assert (smooth[..., 34] - smooth[..., 29]).mean() > 0.4
+
+
+def test_the_bilateral_fit_is_that_of_the_definition(guide, result):
+    """Cell by cell: a ridge regression of the pixels that it and those around it hold."""
+    side, shades, epsilon = 4, 5, 1e-2
+    found = BilateralFit(side, shades, epsilon)(result[None], guide[None])[0].numpy()
+    height, width = guide.shape[1:]
+    rows, columns = -(-height // side), -(-width // side)
+    mirrored = ((0, 0), (0, rows * side - height), (0, columns * side - width))
+    colours, wanted = (np.pad(planes.double().numpy(), mirrored, mode="reflect") for planes in (guide, result))
+
+    def shade_of(colour):
+        return (0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]) * (shades - 1)
+
+    def hat(distance):
+        return max(0.0, 1 - abs(distance))
+
+    def near(steps):
+        return 0.5 ** (1 + abs(steps)) if abs(steps) < 2 else 0.0
+
+    fits = {}
+    for cell in np.ndindex(rows, columns, shades):
+        weights, ones, values = [], [], []
+        for y, x in np.ndindex(colours.shape[1:]):
+            shared = sum(near(k - cell[2]) * hat(shade_of(colours[:, y, x]) - k) for k in range(shades))
+            if weight := near(y // side - cell[0]) * near(x // side - cell[1]) * shared:
+                weights.append(weight)
+                ones.append(colours[:, y, x])
+                values.append(wanted[:, y, x])
+        if weights:
+            shares, here, there = np.array(weights) / sum(weights), np.array(ones), np.array(values)
+            centred = here - shares @ here
+            covariance = (centred * shares[:, None]).T @ centred + epsilon * np.eye(3)
+            slope = np.linalg.solve(covariance, (centred * shares[:, None]).T @ (there - shares @ there))
+            fits[cell] = slope, shares @ there - (shares @ here) @ slope
+    for y, x in np.ndindex(height, width):
+        place = (
+            np.clip((y + 0.5) / side - 0.5, 0, rows - 1),
+            np.clip((x + 0.5) / side - 0.5, 0, columns - 1),
+            shade_of(colours[:, y, x]),
+        )
+        expected = np.zeros(3)
+        for cell, (slope, offset) in fits.items():
+            share = np.prod([hat(one - other) for one, other in zip(place, cell, strict=True)])
+            expected += share * (colours[:, y, x] @ slope + offset)
+        np.testing.assert_allclose(found[:, y, x], expected, atol=1e-5)
+
+
+def test_a_rim_about_a_dark_outline_fades():
+    """A bright sky has turned dark, but not beside what was dark before."""
+    guide, clean = torch.full((2, 1, 3, 120, 160), 0.8)
+    guide[..., 70:90] = 0.1
+    clean[:] = 0.2 * guide
+    rimmed = clean.clone()
+    rimmed[..., 64:70] = rimmed[..., 90:96] = 0.6
+    left = {name: (SMOOTHINGS[name](rimmed, guide) - clean)[..., :70].max() for name in ("bilateral", "guided")}
+    assert left["bilateral"] < 0.5 * (rimmed - clean).max()
+    assert left["bilateral"] < 0.75 * left["guided"]
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (40, 60)])
+def test_the_bilateral_fit_rounds_little_in_float32(shape):
+    guide = 0.9 + 0.1 * torch.rand(1, 3, *shape)
+    result = guide.flip(1).square()
+    exact = BilateralFit()(result.double(), guide.double())
+    assert (BilateralFit()(result, guide) - exact).abs().max() < 1e-4
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_the_bilateral_fit_of_a_card_is_that_of_a_cpu():
+    guide, result = torch.rand(2, 1, 3, 70, 90)
+    there = BilateralFit()(result.cuda(), guide.cuda()).cpu()
+    assert (there - BilateralFit()(result, guide)).abs().max() < 1e-4
 
 
 def test_the_guided_filter_is_that_of_the_definition(guide, result):
@@ -269,7 +345,9 @@ def test_the_guided_filter_of_a_card_is_that_of_a_cpu():
 
 
 @pytest.mark.parametrize(
-    "smoothing", [ClosedForm(), GuidedFilter(), Debanding()], ids=["closed form", "guided", "deband"]
+    "smoothing",
+    [ClosedForm(), BilateralFit(), GuidedFilter(), Debanding()],
+    ids=["closed form", "bilateral", "guided", "deband"],
 )
 @pytest.mark.parametrize("most", [60, 10**6], ids=["in windows", "at once"])
 def test_smoothing_leaves_a_device_without_float64_and_comes_back(guide, result, smoothing, most, monkeypatch):
@@ -321,5 +399,5 @@ def test_debanding_in_windows_is_that_of_the_whole(shape):
 def test_names_are_looked_up():
     assert isinstance(smoothing_named("closed-form"), ClosedForm)
     assert isinstance(smoothing_named("none"), NoSmoothing)
-    with pytest.raises(OptionError, match="use one of none, closed-form, guided"):
+    with pytest.raises(OptionError, match="use one of none, closed-form, bilateral, guided"):
         smoothing_named("sanding")

@@ -641,7 +641,7 @@ def test_decoder_sites_need_the_picture_of_the_style(stylizer, cat, ducks):
 def test_what_is_usual_for_a_photographic_method_keeps_more_structure(photographer, cat, ducks):
     raw, _ = photographer.run(cat, ducks, smooth="none")
     usual, report = photographer.run(cat, ducks)
-    assert report.options["smooth"] == ("closed-form" if photographer.method.name == "photo-wct" else "guided")
+    assert report.options["smooth"] == ("closed-form" if photographer.method.name == "photo-wct" else "bilateral")
     assert report.options["covariance_floor"] == (1 if photographer.method.name == "photo-wct" else 0)
     assert edge_ssim(usual.pixels, Image.of(cat).pixels) > edge_ssim(raw.pixels, Image.of(cat).pixels) + 0.01
 
@@ -694,7 +694,7 @@ def test_what_lies_between_a_mask_and_an_outline_takes_its_own_sides_colour(meth
     assert between < of_sky + 0.2
 
 
-@pytest.mark.parametrize("smooth", ["none", "closed-form", "guided"])
+@pytest.mark.parametrize("smooth", ["none", "closed-form", "bilateral", "guided"])
 def test_every_smoothing_works_with_every_method(photographer, cat, ducks, smooth):
     _, report = photographer.run(cat, ducks, smooth=smooth)
     assert report.options["smooth"] == smooth

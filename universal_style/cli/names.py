@@ -58,6 +58,7 @@ class SmoothingName(StrEnum):
 
     NONE = "none"
     CLOSED_FORM = "closed-form"
+    BILATERAL = "bilateral"
     GUIDED = "guided"
 
 

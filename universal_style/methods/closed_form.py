@@ -133,7 +133,7 @@ def _wct2(name: str, pooling: Pooling, refines: bool) -> ClosedForm:
         usual_places=("encoder", "skip"),
         arrangement=Progressive(4),
         transform=OptimalTransport(),
-        smoothing="guided",
+        smoothing="bilateral",
         refines=refines,
     )
 

@@ -1,5 +1,6 @@
 """Smoothing: photographs stay photographs when colours follow the content's edges."""
 
+from universal_style.smoothing.bilateral import BilateralFit
 from universal_style.smoothing.closed_form import ClosedForm
 from universal_style.smoothing.debanding import debanded
 from universal_style.smoothing.guided import GuidedFilter
@@ -8,6 +9,7 @@ from universal_style.smoothing.windowed import smoothed
 
 __all__ = [
     "SMOOTHINGS",
+    "BilateralFit",
     "ClosedForm",
     "GuidedFilter",
     "NoSmoothing",

@@ -55,6 +55,7 @@ class ClosedForm:
     beta: float = 0.9999
     epsilon: float = EPSILON
     tolerance: float = 1e-4
+    stride: ClassVar[int] = 1
     reach: ClassVar[int] = 256  # all depends on all, but less than is seen on what is farther away
     at_once: ClassVar[int] = 8_000_000  # some 280 bytes for each
 

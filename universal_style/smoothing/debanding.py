@@ -38,6 +38,7 @@ class Debanding:
     most: float = 1.5 * LEVEL
     edge: float = 4 * LEVEL
     at_once: ClassVar[int] = 1 << 20  # fewer would be halo too often
+    stride: ClassVar[int] = 1
     reach: ClassVar[int] = sum(DISTANCES)
 
     def __call__(self, result: Float[Tensor, "1 3 h w"], guide: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 3 h w"]:

@@ -28,6 +28,7 @@ class GuidedFilter:
 
     radius: int = 8
     epsilon: float = 1e-4
+    stride: ClassVar[int] = 1
     at_once: ClassVar[int] = 1 << 18  # some fifty planes, which caches hold
 
     def __call__(self, result: Float[Tensor, "1 3 h w"], guide: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 3 h w"]:

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from universal_style.names import looked_up
+from universal_style.smoothing.bilateral import BilateralFit
 from universal_style.smoothing.closed_form import ClosedForm
 from universal_style.smoothing.guided import GuidedFilter
 
@@ -22,8 +23,13 @@ class Smoothing(Protocol):
         ...
 
     @property
+    def stride(self) -> int:
+        """What all borders of windows are multiples of, in pixels."""
+        ...
+
+    @property
     def reach(self) -> int:
-        """How far from a pixel lies what it depends on, in pixels."""
+        """How far from a pixel lies what it depends on, in pixels, a multiple of the stride."""
         ...
 
     @property
@@ -36,6 +42,7 @@ class Smoothing(Protocol):
 class NoSmoothing:
     """Leaves a result as it is."""
 
+    stride: ClassVar[int] = 1
     reach: ClassVar[int] = 0
     at_once: ClassVar[int] = 0
 
@@ -43,7 +50,12 @@ class NoSmoothing:
         return result
 
 
-SMOOTHINGS: dict[str, Smoothing] = {"none": NoSmoothing(), "closed-form": ClosedForm(), "guided": GuidedFilter()}
+SMOOTHINGS: dict[str, Smoothing] = {
+    "none": NoSmoothing(),
+    "closed-form": ClosedForm(),
+    "bilateral": BilateralFit(),
+    "guided": GuidedFilter(),
+}
 
 
 def smoothing_named(name: str) -> Smoothing:

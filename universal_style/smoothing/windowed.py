@@ -44,7 +44,7 @@ def smoothed(
     if height * width <= most or not smoothing.reach:
         return smoothing(result, guide)
     smooth = blank(height, width, result.device)
-    for window in windows(height, width, 1, smoothing.reach, most):
+    for window in windows(height, width, smoothing.stride, smoothing.reach, most):
         part = smoothing(pixels_in(result, window), pixels_in(guide, window))
         rows, columns = window.place(height, width)
         smooth[:, :, rows, columns] = window.inside(part, height, width)

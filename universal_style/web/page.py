@@ -30,7 +30,12 @@ COLOUR_LABELS = {
     "histogram": "Style recoloured, by histogram",
     "coral": "Style recoloured, by covariance",
 }
-SMOOTHING_LABELS = {"none": "None", "closed-form": "Exact, along edges", "guided": "Fast, along edges"}
+SMOOTHING_LABELS = {
+    "none": "None",
+    "closed-form": "Exact, along edges",
+    "bilateral": "Fast, by place and lightness",
+    "guided": "Fast, along edges",
+}
 EMPTY = "The result will stand here: the photograph on the left, restyled on the right."
 STYLE_SIZES = [("Its own, up to 1024", 0), ("256: large strokes", 256), ("512", 512), ("768", 768), ("1024", 1024)]
 DEVICE: dict[str, Any] = {"concurrency_id": "device", "concurrency_limit": 1}
