@@ -64,7 +64,7 @@ ROWS = {
     "halos": (
         "astronaut-eileen-collins", "van-gogh-starry-night", [
             ("wct", {"masks": "rough", "missing": "keep"}, "rough mask"),
-            ("wct", {"masks": "rough", "missing": "keep", "smooth": "guided"}, "smooth guided"),
+            ("wct", {"masks": "rough", "missing": "keep", "smooth": "bilateral"}, "smooth bilateral"),
             ("wct", {"masks": "rough", "missing": "keep", "smooth": "closed-form"}, "smooth closed-form"),
         ],
     ),
