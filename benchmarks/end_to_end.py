@@ -38,7 +38,7 @@ CASES = {
     "wct": Case("wct", {}),
     "wct2": Case("wct2", {}),
     "photo-wct none": Case("photo-wct", {"smooth": "none"}),
-    "photo-wct guided": Case("photo-wct", {"smooth": "guided"}),
+    "photo-wct bilateral": Case("photo-wct", {"smooth": "bilateral"}),
     "photo-wct closed-form": Case("photo-wct", {"smooth": "closed-form"}),
 }
 

@@ -46,7 +46,7 @@ def main():
     parser = measuring.parser_of(__doc__)
     parser.add_argument("--result", type=Path, default=measuring.STYLE, help="what is smoothed")
     parser.add_argument("--megapixels", type=float, nargs="+", default=[0.25, 1.0, 4.0, 12.0])
-    parser.add_argument("--kinds", nargs="+", default=["closed-form", "guided"])
+    parser.add_argument("--kinds", nargs="+", default=["closed-form", "bilateral", "guided"])
     options = parser.parse_args()
     began = measuring.machine(options)
     groups = {kind: [] for kind in options.kinds}

@@ -273,6 +273,20 @@ for command in ("", "transfer", "style save", "train decoders", "batch", "evalua
     assert said.stdout.count("0 set()\n") == said.stdout.count("Usage:") == 9
 
 
+def test_a_transfer_without_masks_does_not_wait_for_scipy(pictures):
+    ask = """
+import sys
+from universal_style.cli import main
+sys.argv = ["universal-style", "transfer", "cat.png", "ducks.jpg", "-o", "out.png", "--size", "32", "-q"]
+try:
+    main()
+except SystemExit as end:
+    print(end.code, {"scipy.ndimage", "scipy.sparse", "scipy.special", "scipy.optimize"} & set(sys.modules))
+"""
+    said = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True, cwd=pictures)
+    assert said.stdout == "0 set()\n"
+
+
 def test_demo_writes_a_contact_sheet(run, tmp_path, monkeypatch):
     monkeypatch.setattr("universal_style.demo.LONG_SIDE", 64)
     code, output = run("demo")

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
+import scipy  # its parts are loaded where they are used
 from jaxtyping import Float
 from numpy.typing import NDArray
 from PIL import ImageCms
-from scipy.ndimage import map_coordinates
 
 from universal_style.images.profiles import SRGB
 
@@ -54,7 +54,7 @@ class Shaper:
 def _found(table: Float[np.ndarray, " n"], places: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
     """Read a table over `GRID` between its entries too."""
     entries = places[None].astype(np.float64) * (ENTRIES - 1)
-    found: NDArray[np.float64] = map_coordinates(table, entries, order=1, mode="nearest")
+    found: NDArray[np.float64] = scipy.ndimage.map_coordinates(table, entries, order=1, mode="nearest")
     return found
 
 
