@@ -257,6 +257,30 @@ def test_a_bound_on_memory_makes_windows_or_says_what_is_needed(cat, ducks):
         stylizer.run(content, ducks, content_mask=mask, memory="1400MiB")
 
 
+def test_windows_of_deep_levels_are_worth_their_halo(cat, ducks, monkeypatch):
+    """What leaves room for nearly nothing but halo is refused, or taken for more where it was not asked for."""
+    stylizer = Stylizer("wct", device="cpu", dtype="float32")
+    content = cat.resize((1024, 768))
+    deep = r"this picture needs (\d+)MiB"
+    with pytest.raises(OptionError, match=deep) as refused:
+        stylizer.run(content, ducks, levels=[5], memory="1000MiB")
+    spoken = []
+
+    class Listening(Blind):
+        def plans(self, step, windows):
+            spoken.append(windows)
+            raise StopAsyncIteration  # before hundreds of walks
+
+    needed = f"{re.search(deep, str(refused.value))[1]}MiB"
+    monkeypatch.setattr(bounds, "free_memory", lambda device: 2**20)
+    for memory in (needed, None):
+        with pytest.raises(StopAsyncIteration):
+            stylizer.run(content, ducks, levels=[5], memory=memory, witness=Listening())
+    assert all(int(words.split()[0]) < 40 for words in spoken)
+    assert len(spoken) == 2
+    stylizer.run(content.resize((200, 150)), ducks, levels=[5], memory="1000MiB")  # small pictures have small walks
+
+
 def test_freed_memory_goes_back_before_each_stage(cat, ducks, monkeypatch):
     given_back = []
     monkeypatch.setattr(bounds, "give_freed_memory_back", lambda: given_back.append(True))

@@ -15,6 +15,7 @@ from universal_style.devices import SHARE, free_memory
 from universal_style.errors import InputError, OptionError
 from universal_style.networks.stage import Stage
 from universal_style.regions import LabelMap
+from universal_style.windows import grown_length
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,9 @@ NEARLY = 0.8
 Window after window leaves holes that the next does not fit: 6 megapixels of `wct` reached 2.5 GiB of 2 without.
 """
 FEWEST_PIXELS = 256 * 256
-"""Windows are no smaller than this; under it, most of a window would be halo."""
+"""Windows are no smaller than this …"""
+HALOS = 3
+"""… nor than the square of so many halos, of which a ninth counts: a megapixel of relu5_1 would take an hour."""
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -172,7 +175,7 @@ class Memory:
             InputError: it is too little for this one, and others may do.
         """
         walks, base, pixels = max(1, workers), BASE_BYTES * (1 + workers), regions.labels.size
-        smallest = walks * footprint(stage).of(FEWEST_PIXELS)
+        smallest = walks * footprint(stage).of(fewest_pixels(stage, regions))
         known = known_of(regions) * (1 + workers)
         needed = base + known + held_by(pixels) + smallest
         if self.number < needed:
@@ -212,7 +215,7 @@ class FreeMemory(Freely):
         known = known_of(regions) * (1 + beside)
         held = held_by(regions.labels.size, stage.device) + known + BASE_BYTES * beside
         left = SHARE * free_memory(stage.device) - held
-        return max(FEWEST_PIXELS, footprint(stage).most(int(left) // max(1, beside)))
+        return max(fewest_pixels(stage, regions), footprint(stage).most(int(left) // max(1, beside)))
 
     def as_options(self) -> dict[str, Any]:
         return {"tile": "auto", "memory": None}
@@ -247,6 +250,12 @@ def known_of(regions: LabelMap) -> int:
     """Estimate the bytes of what is known of regions, in each process; a picture without any has it in the base."""
     matte = 0 if regions.matte is None else sum(plane.nbytes for plane in regions.matte.planes)
     return REGION_BYTES * (regions.count - 1) + matte
+
+
+def fewest_pixels(stage: Stage, regions: LabelMap) -> int:
+    """Give the pixels of the smallest window of a picture that is worth a walk through a stage, halo included."""
+    whole = grown_length(regions.height, stage.stride) * grown_length(regions.width, stage.stride)
+    return max(FEWEST_PIXELS, min(whole, (HALOS * stage.halo) ** 2))
 
 
 def footprint(stage: Stage) -> Footprint:
