@@ -69,7 +69,7 @@ def main():
     parser = measuring.parser_of(__doc__)
     parser.add_argument("--methods", nargs="+", default=list(STAGES), choices=STAGES)
     parser.add_argument("--dtypes", nargs="+", default=["auto", "float32"])
-    parser.add_argument("--megapixels", type=float, nargs="+", default=[0.25, 1.0, 2.0])
+    parser.add_argument("--megapixels", type=float, nargs="+", default=[0.1, 0.25, 1.0, 2.0])
     parser.add_argument("--plot", type=Path, help="memory against size, a PNG")
     options = parser.parse_args()
     began = measuring.machine(options)

@@ -179,7 +179,7 @@ def test_the_summary(run, folders):
 
 def test_a_picture_too_large_for_the_memory_fails_alone(run, folders, cat):
     cat.resize((1500, 1000)).save(folders / "contents" / "large.png")
-    memory = f"{(BASE_BYTES >> 20) + 110}MiB"
+    memory = f"{(BASE_BYTES >> 20) + 200}MiB"
     code, error, summary = run("contents", "ducks.jpg", "-o", "out", "-q", "--memory", memory)
     assert (code, summary["done"], summary["failed"]) == (1, 3, 1)
     assert f"memory {memory} is too little for 1.5 megapixels; this picture needs" in error

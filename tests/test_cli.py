@@ -90,17 +90,17 @@ def test_a_result_too_long_for_its_format_is_told_before_any_work(run, pictures)
 
 def test_a_bound_on_memory_holds_while_pictures_are_read_and_written(run, pictures, cat, monkeypatch):
     monkeypatch.setattr("universal_style.canvas.MAPPED_PIXELS", 1000)
-    cat.resize((5000, 4000)).save("large.jpg")
+    cat.resize((6000, 4800)).save("large.jpg")
     bounded = ["ducks.jpg", "--memory", "1000MiB", "--device", "cpu", "--levels", "1", "-q"]
     code, output = run("transfer", "large.jpg", *bounded, "-o", "out.png", "--size", "80")
     assert code == 1
     assert "memory 1000MiB is too little for reading the picture, which takes" in output.err
-    code, output = run("transfer", "cat.png", *bounded, "-o", "out.jpg", "--size", "5000")
+    code, output = run("transfer", "cat.png", *bounded, "-o", "out.jpg", "--size", "6000")
     assert code == 1
     assert "memory 1000MiB is too little for writing out.jpg, which takes" in output.err
     assert "a .tif is read and written in parts" in output.err
     assert not list(pictures.glob("out*"))
-    tifffile.imwrite("large.tif", np.asarray(cat.resize((5000, 4000))), photometric="rgb", rowsperstrip=100)
+    tifffile.imwrite("large.tif", np.asarray(cat.resize((6000, 4800))), photometric="rgb", rowsperstrip=100)
     assert run("transfer", "large.tif", *bounded, "-o", "out.png", "--size", "80")[0] == 0
     with Pillow.open("out.png") as result:
         assert result.size == (80, 64)

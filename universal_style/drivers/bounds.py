@@ -41,25 +41,25 @@ class Footprint:
         return min(self.small * pixels, self.large * pixels + self.beside)
 
 
-BAND = 520 * 2**20
+BAND = 600 * 2**20
 FOOTPRINTS = {
-    "nearest": (Footprint(1250, 820, BAND), Footprint(1450, 450, BAND)),
-    "index": (Footprint(1600, 1000, BAND), Footprint(2450, 850, BAND)),
-    "haar-sum": (Footprint(1650, 1050, BAND), Footprint(2700, 1000, BAND)),
-    "haar-cat5": (Footprint(1850, 1500, BAND), Footprint(3050, 1850, BAND)),
+    "nearest": (Footprint(1700, 820, BAND), Footprint(3000, 450, BAND)),
+    "index": (Footprint(2000, 1000, BAND), Footprint(3050, 850, BAND)),
+    "haar-sum": (Footprint(2050, 1050, BAND), Footprint(3100, 1000, BAND)),
+    "haar-cat5": (Footprint(2250, 1500, BAND), Footprint(3500, 1850, BAND)),
 }
 """Of a walk by pooling: with networks of two bytes, and of four.
 
-Measured on a CPU as the growth of the process (`benchmarks/memory.py`), rounded up by a tenth and more: window after
+Measured on a CPU as the growth of the process (`benchmarks/memory.py`), rounded up by a tenth or so: window after
 window leaves holes that the next does not fit. 100 megapixels of `wct2` took 0.7 % more than 3 GiB with 1700 for 1850.
+Of small windows those of four bytes were measured, down to 0.07 megapixels.
 """
 PICTURE_BYTES = 36
 """Bytes for each pixel of a picture in memory: three floats before a stage, after it, and while it is written."""
-BASE_BYTES = 880 * 2**20
+BASE_BYTES = 800 * 2**20
 """What the process needs beside the walks: the interpreter, torch and the networks.
 
-The peak of the command line over a tiny picture, 664 to 770 MiB by method and precision (`benchmarks/memory.py`), and
-what `Footprint` has no room for, should its tenth not do.
+The peak of the command line over a tiny picture, 664 to 787 MiB by method and precision (`benchmarks/memory.py`).
 """
 REGION_BYTES = 20 * 2**20
 """What is known of a region beside the first: its moments in the content and in a style, and its maps.
@@ -183,7 +183,7 @@ class Memory:
             parts = f" in {regions.count} regions" if regions.count > 1 else ""
             raise wrong(
                 f"memory {self.number / 2**20:.0f}MiB is too little for {pixels / 1e6:.1f} megapixels{parts}; "
-                f"this picture needs {needed / 2**20:.0f}MiB"
+                f"this picture needs {-(-needed // 2**20)}MiB"
             )
         return footprint(stage).most((self.number - base - known - held_by(pixels)) // walks)
 
@@ -236,7 +236,7 @@ def check_room(memory: int | None, needed: int, doing: str) -> None:
     if memory is not None and needed and memory < BASE_BYTES + needed:
         raise (OptionError if memory < BASE_BYTES else InputError)(
             f"memory {memory / 2**20:.0f}MiB is too little for {doing}, which takes "
-            f"{(BASE_BYTES + needed) / 2**20:.0f}MiB; a .tif is read and written in parts"
+            f"{-(-(BASE_BYTES + needed) // 2**20)}MiB; a .tif is read and written in parts"
         )
 
 
