@@ -15,6 +15,7 @@ from universal_style.smoothing.guided import affine
 from universal_style.windows import grown
 
 LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in lightness (Rec. 601)."""
 SUMS = (6, 3, 1, 9, 3)
 """Of products of colours, colours, ones, products of colours with results, results."""
 
