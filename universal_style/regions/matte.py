@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from universal_style.canvas import rest
-from universal_style.smoothing.guided import GuidedFilter, affine
+from universal_style.smoothing.affine_fits import affine
+from universal_style.smoothing.guided import GuidedFilter
 from universal_style.windows import row_bands
 
 WHOLE = 255

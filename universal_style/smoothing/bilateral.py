@@ -10,14 +10,14 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from universal_style.smoothing.colour_factors import ColourFactors, products
-from universal_style.smoothing.guided import affine
+from universal_style.smoothing.affine_fits import affine, affine_fit
+from universal_style.smoothing.colour_factors import products
 from universal_style.windows import grown
 
 LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in lightness (Rec. 601)."""
-SUMS = (6, 3, 1, 9, 3)
-"""Of products of colours, colours, ones, products of colours with results, results."""
+SUMS = (1, 3, 6, 3, 9)
+"""Of ones, colours, products of colours, results, products of results with colours."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,11 @@ class BilateralFit:
     @torch.no_grad()
     def __call__(self, result: Float[Tensor, "1 3 h w"], guide: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 3 h w"]:
         """Smooth a result by its content."""
-        fits = self._fits(self._sums(grown(result, self.cell), grown(guide, self.cell)))
-        return affine(self._read(fits, _luma(guide)[0]), guide)
+        height, width = guide.shape[2:]
+        whole = grown(guide, self.cell)
+        luma = torch.tensordot(whole.new_tensor(LUMA), whole[0], dims=1).clamp(0, 1)
+        fits = self._fits(self._sums(grown(result, self.cell), whole, luma))
+        return affine(self._read(fits, luma[:height, :width]), guide)
 
     @property
     def stride(self) -> int:
@@ -59,19 +62,19 @@ class BilateralFit:
         return 3 * self.cell  # half a cell that is summed, one that is blurred, one that is read between
 
     def _sums(
-        self, result: Float[Tensor, "1 3 g v"], guide: Float[Tensor, "1 3 g v"]
+        self, result: Float[Tensor, "1 3 g v"], guide: Float[Tensor, "1 3 g v"], luma: Float[Tensor, "g v"]
     ) -> Float[Tensor, "rows columns shades sums"]:
         """Add up what fits need in every cell, a pixel shared by the two shades that it lies between."""
         rows, columns = (length // self.cell for length in guide.shape[2:])
         blocks = [
             plane.view(rows, self.cell, columns, self.cell).transpose(1, 2).reshape(rows * columns, -1)
-            for plane in (*(guide[0] - 0.5).unbind(), *result[0].unbind(), *_luma(guide))
+            for plane in (*(guide[0] - 0.5).unbind(), *result[0].unbind(), luma * (self.shades - 1))
         ]
-        colours, results, luma = blocks[:3], blocks[3:6], blocks[6].clamp(0, 1) * (self.shades - 1)
+        colours, results, shade = blocks[:3], blocks[3:6], blocks[6]
         crossed = [colour * wanted for wanted in results for colour in colours]
-        summands = torch.stack([*products(*colours), *colours, torch.ones_like(luma), *crossed, *results], dim=2)
-        shades = torch.arange(self.shades, device=luma.device, dtype=luma.dtype)[:, None]
-        shares = (1 - (luma[:, None] - shades).abs()).clamp_(min=0)
+        summands = torch.stack([torch.ones_like(shade), *colours, *products(*colours), *results, *crossed], dim=2)
+        shades = torch.arange(self.shades, device=shade.device, dtype=shade.dtype)[:, None]
+        shares = (1 - (shade[:, None] - shades).abs()).clamp_(min=0)
         sums: Tensor = (shares @ summands).view(rows, columns, self.shades, -1)
         return sums
 
@@ -79,19 +82,10 @@ class BilateralFit:
         """Fit in every cell: three slopes for each colour of the result, then the three offsets."""
         for axis in range(3):
             sums = _blurred(sums, axis)
-        of_products, of_colours, ones, of_crossed, of_results = sums.split(SUMS, dim=3)
-        number = ones.clamp(min=torch.finfo(ones.dtype).tiny)
-        means = (of_colours / number).unbind(3)
-        wanted = of_results / number
-        covariance = of_products / number - torch.stack([*products(*means)], dim=3)
-        factors = ColourFactors.of(covariance.unbind(3), self.epsilon)
-        slopes: list[Tensor] = []
-        offsets = []
-        for crossed, mean in zip((of_crossed / number).split(3, dim=3), wanted.unbind(3), strict=True):
-            slope = factors.solve(*(one - other * mean for one, other in zip(crossed.unbind(3), means, strict=True)))
-            slopes.extend(slope)
-            offsets.append(mean - sum(one * other for one, other in zip(slope, means, strict=True)))
-        return torch.stack([*slopes, *offsets]).permute(0, 3, 1, 2)[None]
+        number, *summed = sums.movedim(3, 1).split(SUMS, dim=1)
+        number = number.clamp(min=torch.finfo(number.dtype).tiny)
+        fits = torch.cat(affine_fit(*(each / number for each in summed), epsilon=self.epsilon), dim=1)
+        return fits.permute(1, 3, 0, 2)[None]
 
     def _read(
         self, fits: Float[Tensor, "1 12 shades rows columns"], luma: Float[Tensor, "h w"]
@@ -103,15 +97,10 @@ class BilateralFit:
             for length, cells in zip((height, width), fits.shape[3:], strict=True)
         )  # -1 is the middle of the first cell, 1 that of the last
         rows, columns = torch.meshgrid(*places, indexing="ij")
-        where = torch.stack([columns.to(luma), rows.to(luma), luma.clamp(0, 1) * 2 - 1], dim=2)[:, None, None]
+        where = torch.stack([columns.to(luma), rows.to(luma), luma * 2 - 1], dim=2)[:, None, None]
         every = fits.expand(height, -1, -1, -1, -1)
         read: Tensor = functional.grid_sample(every, where, padding_mode="border", align_corners=True)
         return read[:, :, 0, 0].transpose(0, 1)[None]
-
-
-def _luma(pixels: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 h w"]:
-    luma: Tensor = torch.tensordot(pixels.new_tensor(LUMA), pixels, dims=([0], [1]))
-    return luma
 
 
 def _blurred(sums: Float[Tensor, "rows columns shades sums"], axis: int) -> Float[Tensor, "rows columns shades sums"]:

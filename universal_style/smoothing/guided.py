@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from universal_style.smoothing.colour_factors import ColourFactors, products
+from universal_style.smoothing.affine_fits import affine, affine_fit, products_of
 
 
 @dataclass(frozen=True)
@@ -42,19 +42,11 @@ class GuidedFilter:
         Returns:
             What `affine` takes, m = 4 k planes: three slopes for each, one after the other, then all offsets.
         """
-        colours = guide - 0.5  # of small numbers, small ones are left where products are taken from each other
+        colours = guide - 0.5
         planes = result.shape[1]
         crossed = [colours * wanted[:, None] for wanted in result.unbind(1)]
-        means = self._means([colours, _products(colours), result, *crossed])
-        of_colours, of_products, of_result, of_crossed = means.split((3, 6, planes, 3 * planes), dim=1)
-        factors = ColourFactors.of((of_products - _products(of_colours)).unbind(1), self.epsilon)
-        slopes, offsets = [], []
-        for wanted, together in zip(of_result.unbind(1), of_crossed.split(3, dim=1), strict=True):
-            covariance = together - of_colours * wanted[:, None]
-            slope = torch.stack(factors.solve(*covariance.unbind(1)), dim=1)
-            slopes.append(slope)
-            offsets.append(wanted - (slope * of_colours).sum(dim=1))
-        return self._means([*slopes, torch.stack(offsets, dim=1)])
+        means = self._means([colours, products_of(colours), result, *crossed])
+        return self._means(affine_fit(*means.split((3, 6, planes, 3 * planes), dim=1), epsilon=self.epsilon))
 
     def _means(self, planes: list[Float[Tensor, "1 _ h w"]]) -> Float[Tensor, "1 k h w"]:
         """Average all planes over the places of the picture within the radius."""
@@ -64,19 +56,6 @@ class GuidedFilter:
     @property
     def reach(self) -> int:
         return 2 * self.radius  # means of means
-
-
-def affine(fitted: Float[Tensor, "1 m h w"], guide: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 k h w"]:
-    """Give the values that fitted affine functions take at the guide's colours."""
-    colours = guide - 0.5
-    planes = fitted.shape[1] // 4
-    *slopes, offsets = fitted.split([3] * planes + [planes], dim=1)
-    values: Tensor = torch.stack([(slope * colours).sum(dim=1) for slope in slopes], dim=1) + offsets
-    return values
-
-
-def _products(colours: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 6 h w"]:
-    return torch.stack([*products(*colours.unbind(1))], dim=1)
 
 
 def _along(planes: Float[Tensor, "1 k h w"], radius: tuple[int, int]) -> Float[Tensor, "1 k h w"]:
