@@ -24,7 +24,7 @@ result. Here a step of one level of 255, whose variance over a window is about t
 """
 BAND_PIXELS = {"cpu": 1 << 15, "cuda": 1 << 21}
 """Pixels whose windows are treated at a time, in float64."""
-CHUNK = 1 << 16
+CHUNK = 1 << 18
 """Pixels of a product computed at a time, so that its sums stay in a CPU's cache."""
 
 

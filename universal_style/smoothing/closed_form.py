@@ -15,7 +15,7 @@ from universal_style.smoothing.affinity import EPSILON, SMALLEST_SIDE, Affinity,
 from universal_style.smoothing.coarse import CoarseModels
 
 MOST_ITERATIONS = 3000
-ROUND_DROP = 3e-3
+ROUND_DROP = 1e-2
 """Factor by which the float32 residual falls before the true one is computed and steps start afresh."""
 
 
