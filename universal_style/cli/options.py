@@ -33,20 +33,11 @@ DESCENT = "Optimisers"
 LARGE = "A large picture"
 
 
-def _allow(most: float | None) -> float | None:
-    if most is not None:
-        from universal_style.images.limits import allow_megapixels
-
-        allow_megapixels(most)
-    return most
-
-
 MostMegapixels = Annotated[
     float | None,
     typer.Option(
         help="What a picture may have; beyond it, a file is taken for a hostile one.",
         show_default="178",
-        callback=_allow,
         rich_help_panel=LARGE,
     ),
 ]

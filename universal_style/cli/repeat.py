@@ -20,11 +20,13 @@ def repeat(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:
     """Make the picture of a report again, from the same files."""
-    from universal_style.images import output_format
+    from universal_style.images import allow_megapixels, output_format
     from universal_style.outputs import check_spared, check_writable
     from universal_style.repetition import differences, read_report, repeated
     from universal_style.report import files_of
 
+    if most_megapixels is not None:
+        allow_megapixels(most_megapixels)
     output_format(output)
     check_writable(output)
     told = read_report(report)

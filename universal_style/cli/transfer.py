@@ -50,11 +50,21 @@ def transfer(
 ) -> None:
     """Give a picture the style of others."""
     from universal_style.drivers.bounds import check_room
-    from universal_style.images import Image, bytes_to_write, check_fits, output_format, size_at, size_of
+    from universal_style.images import (
+        Image,
+        allow_megapixels,
+        bytes_to_write,
+        check_fits,
+        output_format,
+        size_at,
+        size_of,
+    )
     from universal_style.methods import BLIND, Witness, method_named
     from universal_style.outputs import check_spared, check_writable, make_folder
     from universal_style.request import Request
 
+    if most_megapixels is not None:
+        allow_megapixels(most_megapixels)
     sources = styles or []
     options = styling.options | sharing.options | descending.options
     options |= {"preview": preview, "preview_every": preview_every}
