@@ -13,7 +13,7 @@ from universal_style.drivers.crew import Crew, Here
 from universal_style.drivers.ray_crew import crew_of
 from universal_style.drivers.tiled import Everywhere, Observing, Reduced, Tiled
 from universal_style.errors import OptionError
-from universal_style.methods.stages import PLACES, Arrangement, Progressive, cascade, from_deepest
+from universal_style.methods.stages import PLACES, Arrangement, Progressive, cascade
 from universal_style.methods.walks import Walks
 from universal_style.mixing import mixing_named
 from universal_style.networks.checkpoints import decoder_name
@@ -123,15 +123,20 @@ class ClosedForm:
         return [folder / f"{name}{SUFFIX}" for name in names]
 
 
-def _wct2(name: str, pooling: Pooling, refines: bool) -> ClosedForm:
+def _wct2(name: str, pooling: Pooling, levels: tuple[int, ...], refines: bool) -> ClosedForm:
+    """Give a kind of WCT².
+
+    Source: Yoo et al. 2019, section 3.
+    Departs: features at relu4_1 are not edited, of which little is seen but other textures in calm places.
+    """
     return ClosedForm(
         name=name,
         pooling=pooling,
-        levels=(1, 2, 3, 4),
-        usual_levels=(1, 2, 3, 4),
+        levels=levels,
+        usual_levels=(3, 2, 1),
         places=PLACES,
         usual_places=("encoder", "skip"),
-        arrangement=Progressive(4),
+        arrangement=Progressive(levels[0]),
         transform=OptimalTransport(),
         smoothing="bilateral",
         refines=refines,
@@ -159,13 +164,13 @@ CLOSED_FORMS: dict[str, ClosedForm] = {
             usual_levels=(3, 2, 1),
             places=("encoder", "decoder"),
             usual_places=("encoder",),
-            arrangement=from_deepest,
+            arrangement=Progressive(),
             transform=OptimalTransport(),
             smoothing="closed-form",
             usual_floor=1.0,
         ),
-        _wct2("wct2", HaarCat5Pooling(), refines=False),
-        _wct2("wct2-sum", HaarSumPooling(), refines=True),
+        _wct2("wct2", HaarCat5Pooling(), levels=(3, 2, 1), refines=False),
+        _wct2("wct2-sum", HaarSumPooling(), levels=(4, 3, 2, 1), refines=True),
     )
 }
 

@@ -41,25 +41,19 @@ def cascade(levels: Sequence[int], places: Collection[str], pooling: Pooling) ->
 
 @dataclass(frozen=True)
 class Progressive:
-    """Run one stage, edited at all levels on the way.
+    """Run one stage, as deep as the deepest of the levels, edited at all of them on the way.
 
     Source: Yoo et al. 2019 (WCT²), section 3.3.
-
-    Attributes:
-        deepest: level of the decoder.
-    """
-
-    deepest: int
-
-    def __call__(self, levels: Sequence[int], places: Collection[str], pooling: Pooling) -> tuple[StagePlan, ...]:
-        sites = [sites_at(level, places, pooling, self.deepest) for level in levels]
-        return (StagePlan(self.deepest, frozenset().union(*sites)),)
-
-
-def from_deepest(levels: Sequence[int], places: Collection[str], pooling: Pooling) -> tuple[StagePlan, ...]:
-    """Run one stage as deep as the deepest of the levels, edited at all of them on the way.
-
     Departs: from Li et al. 2018 (closed-form photorealistic stylisation), section 3.1, who run a stage for each level;
         what a decoding does wrong would be content to the next.
+
+    Attributes:
+        least: level of the decoder where no deeper one is edited.
     """
-    return Progressive(max(levels))(levels, places, pooling)
+
+    least: int = 1
+
+    def __call__(self, levels: Sequence[int], places: Collection[str], pooling: Pooling) -> tuple[StagePlan, ...]:
+        deepest = max(self.least, *levels)
+        sites = [sites_at(level, places, pooling, deepest) for level in levels]
+        return (StagePlan(deepest, frozenset().union(*sites)),)
