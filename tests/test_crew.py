@@ -113,12 +113,12 @@ def test_a_window_that_no_worker_survives_ends_in_one_line(tmp_path, monkeypatch
 
 def test_the_command_shares_windows_and_says_so_in_its_report(tmp_path, monkeypatch, capfd, cat, ducks):
     monkeypatch.chdir(tmp_path)
-    cat.resize((320, 48)).save("cat.png")
+    cat.resize((640, 48)).save("cat.png")
     ducks.save("ducks.png")
     for name, more in (("one", []), ("two", ["--workers", "2", "--json", "report.json"])):
         asked = ["transfer", "cat.png", "ducks.png", "-m", "wct2", "--tile", "100", "--smooth", "none", *more]
         assert run(monkeypatch, *asked, "--levels", "3,1", "-o", f"{name}.png") == 0
-        assert "relu4_1 in 4 windows of at most " in capfd.readouterr().err
+        assert "relu3_1 in 4 windows of at most " in capfd.readouterr().err
     assert np.array_equal(*(np.asarray(Pillow.open(f"{name}.png")) for name in ("one", "two")))
     told = json.loads(Path("report.json").read_text())
     assert (told["options"]["workers"], told["options"]["address"]) == (2, None)

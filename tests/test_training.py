@@ -137,10 +137,8 @@ def test_varied_crops_are_turned_and_seen_in_other_light():
     natural = [
         bool((crop.float().mean(dim=(1, 2)) - torch.tensor([45.0, 125.0, 205.0])).abs().max() < 3) for crop in crops
     ]
-    exchanged = [bool(crop[0].float().mean() > crop[1].float().mean()) for crop in crops]  # no gain is so large
     assert 0.4 < np.mean(upright) < 0.9
     assert 0.3 < np.mean(natural) < 0.7
-    assert 0.02 < np.mean(exchanged) < 0.4
 
 
 def test_whitened_coordinates_change_nothing_but_the_gradient(encoder, folder):
@@ -284,7 +282,7 @@ def test_a_decoder_learns_to_take_less_from_what_is_disguised(encoder, folder, h
         )  # fmt: skip
         return state.average
 
-    deeper, _ = load_decoder(bundled_folder(), pooling, 4)  # of which the last two blocks are a start
+    deeper, _ = load_decoder(bundled_folder(), pooling, 3)  # of which the last two blocks are a start
     fitted, learned = (trained(steps, deeper.plain()) for steps in (0, 30))
     objective = Objective(encoder, pooling, 2, (1, 2), Weights())
     plain = as_pixels(Batches(paths, (), 64, 4, 0, seed=9)[0].plain, CPU)
@@ -580,9 +578,8 @@ def test_a_decoder_learns_what_its_method_edits():
     assert edited_levels(POOLINGS["nearest"], 3) == (3,)
     assert edited_levels(POOLINGS["index"], 3) == (1, 2, 3)
     assert edited_levels(POOLINGS["index"], 1) == (1,)
-    assert edited_levels(POOLINGS["haar-sum"], 3) == (1, 2, 3)
+    assert edited_levels(POOLINGS["haar-sum"], 4) == (1, 2, 3, 4)
     assert edited_levels(POOLINGS["haar-cat5"], 3) == (1, 2, 3)
-    assert edited_levels(POOLINGS["haar-cat5"], 4) == (1, 2, 3, 4)
 
 
 def test_a_foreign_or_damaged_state_is_refused(encoder, folder, held_out, tmp_path):

@@ -105,8 +105,7 @@ def varied_crop(picture: Pillow.Image, side: int, rng: np.random.Generator) -> U
     """Cut a random square as `random_crop` does; half of them are turned by quarters, and half are seen in other light.
 
     From deep features a decoder learns its pictures by heart: relu5_1's gave back those that it had seen 1.5 dB better
-    than others. These are never the same. Of those in other light half have their channels exchanged, for colours that
-    photographs seldom have.
+    than others. These are never the same.
     """
     crop = random_crop(picture, side, rng)
     if rng.random() < 0.5:
@@ -116,8 +115,6 @@ def varied_crop(picture: Pillow.Image, side: int, rng: np.random.Generator) -> U
         tables = 255 * np.clip(gains * np.linspace(0, 1, 256) ** gamma, 0, 1)
         lit = [table[plane] for table, plane in zip(tables.round().astype(np.uint8), crop.numpy(), strict=True)]
         crop = torch.from_numpy(np.stack(lit))
-        if rng.random() < 0.5:
-            crop = crop[torch.from_numpy(rng.permutation(3))]
     return crop
 
 
