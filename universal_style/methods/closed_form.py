@@ -127,7 +127,8 @@ def _wct2(name: str, pooling: Pooling, levels: tuple[int, ...], refines: bool) -
     """Give a kind of WCT².
 
     Source: Yoo et al. 2019, section 3.
-    Departs: features at relu4_1 are not edited, of which little is seen but other textures in calm places.
+    Departs: features at relu4_1 are not edited unless they are asked for: little is seen of that but other textures in
+        calm places. By concatenation the walk ends at relu3_1, and they are not to be had.
     """
     return ClosedForm(
         name=name,
