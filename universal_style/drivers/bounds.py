@@ -51,9 +51,9 @@ FOOTPRINTS = {
 """Of a walk by pooling: with networks of two bytes, and of four.
 
 Measured on a CPU as the growth of the process (`benchmarks/memory.py`), rounded up by a tenth or so: window after
-window leaves holes that the next does not fit. 100 megapixels of `wct2`, which went to relu4_1 then and had 1850 in the
-end, took 0.7 % more than 3 GiB with 1700. Its networks of two bytes have kept the numbers of that time. Of small
-windows those of four bytes were measured, down to 0.07 megapixels.
+window leaves holes that the next does not fit. 100 megapixels of `wct2` took 2.8 GiB of 3. Its numbers for networks of
+two bytes are of the time when it went to relu4_1. Of small windows those of four bytes were measured, down to 0.07
+megapixels.
 """
 PICTURE_BYTES = 36
 """Bytes for each pixel of a picture in memory: three floats before a stage, after it, and while it is written."""
