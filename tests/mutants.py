@@ -25,6 +25,7 @@ from safetensors.torch import save
 
 from universal_style import canvas, repetition
 from universal_style.images import Image
+from universal_style.images.formats import known_formats
 from universal_style.networks import feed_forward
 from universal_style.networks.checkpoints import SUMS, bundled_folder, decoder_name, encoder_digest, load_decoder
 from universal_style.networks.feed_forward import TransformNet, load_net
@@ -251,6 +252,18 @@ def webps():
 
 
 @cache
+def heifs():
+    translucent = Pillow.fromarray(small()).convert("RGBA")
+    translucent.putalpha(Pillow.linear_gradient("L").resize(translucent.size))
+    known_formats()  # brings the format to Pillow
+    return [
+        _saved("HEIF", exif=_exif().tobytes()),
+        _saved("HEIF", translucent),
+        _saved("HEIF", save_all=True, append_images=[Pillow.fromarray(small()[::-1])]),
+    ]
+
+
+@cache
 def other_pictures():
     """GIF, BMP, JPEG 2000, AVIF (where Pillow has them), PPM, TGA, ICO."""
     colours = Pillow.fromarray(small())
@@ -416,6 +429,7 @@ TARGETS = {
     "tiff16": Target(deep_tiffs, read_picture),
     "parts": Target(large_tiffs, read_large),
     "webp": Target(webps, read_picture),
+    "heif": Target(heifs, read_picture),
     "other": Target(other_pictures, read_picture),
     "mask": Target(masks, read_mask, mended_png),
     "preset": Target(presets, read_preset, mended_safetensors),

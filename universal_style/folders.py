@@ -8,8 +8,8 @@ from pathlib import Path
 from universal_style.errors import InputError
 
 SUFFIXES = frozenset({
-    ".avif", ".bmp", ".dib", ".gif", ".heic", ".heif", ".j2k", ".jfif", ".jp2", ".jpeg", ".jpg", ".jpx", ".mpo", ".pbm",
-    ".pgm", ".png", ".pnm", ".ppm", ".qoi", ".tga", ".tif", ".tiff", ".webp",
+    ".avif", ".bmp", ".dib", ".gif", ".heic", ".heif", ".hif", ".j2k", ".jfif", ".jp2", ".jpeg", ".jpg", ".jpx", ".mpo",
+    ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".qoi", ".tga", ".tif", ".tiff", ".webp",
 })  # fmt: skip
 """Of the files that are pictures in a folder: those of the formats that are read."""
 

@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from universal_style.errors import InputError, UniversalStyleError
 from universal_style.images.arrays import planes_of, room
 from universal_style.images.deep import deep_array, profile_of, with_alpha
 from universal_style.images.facts import facts_of
+from universal_style.images.formats import identified
 from universal_style.images.limits import most_pixels
 from universal_style.images.parts import has_parts, planes_in_parts
 from universal_style.images.planes import Planes
@@ -34,10 +34,6 @@ from universal_style.images.tiffs import WHITE
 Source = str | os.PathLike[str] | Pillow.Image | NDArray[Any] | Tensor | Planes
 """What stands for a picture: a path, a Pillow image, an array (h, w[, c]), a tensor ([c, ]h, w) or an `Image`."""
 
-READ = (
-    "AVIF", "BMP", "DIB", "GIF", "HEIF", "ICO", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "QOI", "TGA", "TIFF", "WEBP",
-)  # fmt: skip
-"""Formats of pictures that are read. Others are left out on purpose: EPS, for one, is a program that Pillow runs."""
 MOST_BYTES = 2**31
 """Length of a picture's file that is read whole, or …"""
 PIXEL_BYTES = 12
@@ -76,7 +72,7 @@ def _of_file(path: Path) -> Planes:
         if is_in_parts(path):
             return planes_in_parts(path)
         data = _data(path)
-        with Pillow.open(io.BytesIO(data), formats=known_formats()) as picture:
+        with identified(io.BytesIO(data), str(path)) as picture:
             deep = deep_array(data, picture, most_pixels())
             if deep is None:
                 planes = _of_pillow(picture, str(path))
@@ -95,7 +91,7 @@ def opened(path: Path) -> Iterator[Pillow.Image]:
     with ExitStack() as stack:
         stack.enter_context(_decoding(str(path)))
         stream: Any = stack.enter_context(path.open("rb") if is_in_parts(path) else io.BytesIO(_data(path)))
-        yield stack.enter_context(Pillow.open(stream, formats=known_formats()))
+        yield stack.enter_context(identified(stream, str(path)))
 
 
 def size_of(path: Path) -> tuple[int, int]:
@@ -166,13 +162,6 @@ def _decoding(name: str) -> Iterator[None]:
     except Exception as error:  # a decoder raises many kinds for a damaged file
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{name} cannot be read as a picture ({reason}); it may be damaged or cut off") from error
-
-
-@cache
-def known_formats() -> tuple[str, ...]:
-    """Name the formats that are tried: those of `READ` that Pillow has here."""
-    Pillow.init()
-    return tuple(name for name in READ if name in Pillow.OPEN)
 
 
 def _of_pillow(picture: Pillow.Image, name: str = "the picture") -> Planes:

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from universal_style.errors import InputError, OptionError, UniversalStyleError
-from universal_style.images import known_formats
+from universal_style.images import identified
 from universal_style.ranges import unsigned
 
 SMALLEST_SCALE = 0.7
@@ -77,8 +77,10 @@ def read_rgb(path: Path) -> Pillow.Image:
         InputError: the file is not a readable picture.
     """
     try:
-        with Pillow.open(path, formats=known_formats()) as picture:
+        with identified(path, str(path)) as picture:
             return ImageOps.exif_transpose(picture).convert("RGB")
+    except InputError:
+        raise
     except Exception as error:  # a decoder raises many kinds for a damaged file
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
