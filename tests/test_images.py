@@ -638,12 +638,41 @@ def _bytes(path, data):
     return path
 
 
+def raw(tmp_path, name, **options):
+    """A TIFF as cameras write it: a preview first, the picture after it."""
+    path = tmp_path / name
+    with tifffile.TiffWriter(path) as file:
+        file.write(gradient(), photometric="rgb", **options)
+        file.write(np.zeros((64, 64), np.uint16), photometric="minisblack")
+    return path
+
+
+def cr2(tmp_path):
+    """The same, with Canon's mark after the header; the directory that was there follows the picture."""
+    picture = io.BytesIO()
+    Pillow.fromarray(gradient()).save(picture, "TIFF")
+    data = picture.getvalue()
+    assert data[4:8] == b"\x08\0\0\0"
+    directory = data[8 : 8 + 2 + 12 * data[8] + 4]
+    header = data[:4] + len(data).to_bytes(4, "little") + b"CR\2\0"
+    return _bytes(tmp_path / "photo.cr2", header + data[12:] + directory)
+
+
+def floats(tmp_path):
+    tifffile.imwrite(tmp_path / "f.tif", gradient().astype(np.float32) / 255, photometric="rgb")
+    return tmp_path / "f.tif"
+
+
 BAD_FILES = {
     "missing": (lambda tmp: tmp / "no.jpg", "does not exist"),
     "folder": (lambda tmp: tmp, "is a folder"),
     "text": (lambda tmp: _bytes(tmp / "t.jpg", b"hello, I am a text\n" * 50), "not a picture in a known format"),
     "cut off": (cut, "damaged or cut off"),
     "empty": (lambda tmp: _bytes(tmp / "e.png", b""), "is empty"),
+    "raw": (lambda tmp: raw(tmp, "photo.nef", subfiletype=1), "photo.nef is a camera's raw file"),
+    "DNG": (lambda tmp: raw(tmp, "photo.dng", extratags=[(50706, 1, 4, (1, 4, 0, 0), True)]), "a camera's raw file"),
+    "CR2": (cr2, "a camera's raw file"),
+    "floats": (floats, "f.tif is a TIFF of a kind that is not read, or damaged; save it with 8 or 16 bits"),
 }
 
 

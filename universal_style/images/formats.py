@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from io import BufferedReader, BytesIO
+from io import BufferedReader, BytesIO, FileIO
 from pathlib import Path
 
 from PIL import Image as Pillow
@@ -18,8 +18,12 @@ READ = (
 """Formats of pictures that are read. Others are left out on purpose: EPS, for one, is a program that Pillow runs."""
 BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"})
 """What a HEIF file may call itself, ISO/IEC 23008-12, annex B and section 10."""
+BEGINNINGS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+"""Of a TIFF and of a BigTIFF in either order of bytes; the last is unknown to Pillow."""
 BRIGHTER = {16: "PQ", 18: "HLG"}
 """Transfer functions of colours brighter than white, by their numbers in ITU-T H.273."""
+SUBFILE_TYPE, DNG_VERSION = 254, 50706
+"""Tags of a TIFF: its lowest bit is set where a picture is a smaller one of another; this is a raw file."""
 
 
 @cache
@@ -36,7 +40,7 @@ def known_formats() -> tuple[str, ...]:
     return tuple(name for name in READ if name in Pillow.OPEN)
 
 
-def identified(file: Path | BufferedReader | BytesIO, name: str) -> Pillow.Image:
+def identified(file: Path | BufferedReader | BytesIO | FileIO, name: str) -> Pillow.Image:
     """Open a picture in one of these formats; its pixels are decoded when they are asked for.
 
     Args:
@@ -44,29 +48,51 @@ def identified(file: Path | BufferedReader | BytesIO, name: str) -> Pillow.Image
         name: of the file, for messages.
 
     Raises:
-        InputError: it is HEIF, and what reads that is not here or would misread its colours.
+        InputError: it is a picture that cannot be read here, or not as it is.
         UnidentifiedImageError: it is in no format that is read.
     """
     try:
         picture = Pillow.open(file, formats=known_formats())
     except UnidentifiedImageError as error:
-        if HEIF not in known_formats() and _calls_itself_heif(file):
-            raise InputError(
-                f"{name} is a HEIF picture, which needs pillow-heif: pip install 'universal-style[heif]', "
-                "or give a JPEG, PNG or TIFF of it"
-            ) from error
+        if what := _unread(_head(file)):
+            raise InputError(f"{name} is {what}") from error
         raise
-    curve = BRIGHTER.get(picture.info.get("nclx_profile", {}).get("transfer_characteristics"))
-    if curve and not picture.info.get("icc_profile"):
+    if what := _misread(picture, _head(file)):
         picture.close()
-        raise InputError(f"{name} has HDR colours ({curve}), which are not read; export it as JPEG or TIFF")
+        raise InputError(f"{name} {what}")
     return picture
 
 
-def _calls_itself_heif(file: Path | BufferedReader | BytesIO) -> bool:
+def _head(file: Path | BufferedReader | BytesIO | FileIO) -> bytes:
+    """Give what a file begins with, and leave it where it stands."""
     if isinstance(file, Path):
         with file.open("rb") as stream:
-            return _calls_itself_heif(stream)
+            return stream.read(12)
+    place = file.tell()
     file.seek(0)
     head = file.read(12)
-    return head[4:8] == b"ftyp" and head[8:12] in BRANDS
+    file.seek(place)
+    return head
+
+
+def _unread(head: bytes) -> str:
+    """Say what a file is that Pillow does not know here."""
+    if HEIF not in known_formats() and head[4:8] == b"ftyp" and head[8:12] in BRANDS:
+        return (
+            "a HEIF picture, which needs pillow-heif: pip install 'universal-style[heif]', "
+            "or give a JPEG, PNG or TIFF of it"
+        )
+    if head[:4] in BEGINNINGS:
+        return "a TIFF of a kind that is not read, or damaged; save it with 8 or 16 bits per channel"
+    return ""
+
+
+def _misread(picture: Pillow.Image, head: bytes) -> str:
+    """Say why a picture would not come out as it is."""
+    tags = getattr(picture, "tag_v2", {})
+    if tags.get(SUBFILE_TYPE, 0) & 1 or DNG_VERSION in tags or (head[:4] in BEGINNINGS and head[8:10] == b"CR"):
+        return "is a camera's raw file, of which only a preview would be read; develop it and give a JPEG or TIFF of it"
+    curve = BRIGHTER.get(picture.info.get("nclx_profile", {}).get("transfer_characteristics"))
+    if curve and not picture.info.get("icc_profile"):
+        return f"has HDR colours ({curve}), which are not read; export it as JPEG or TIFF"
+    return ""

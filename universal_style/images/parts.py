@@ -21,13 +21,12 @@ from tifffile import PHOTOMETRIC
 from universal_style.canvas import bands, is_mapped, rest
 from universal_style.images.arrays import integers, room, upright
 from universal_style.images.facts import facts_of
+from universal_style.images.formats import BEGINNINGS, identified
 from universal_style.images.planes import Planes
 from universal_style.images.profiles import to_srgb
 from universal_style.images.shapers import shaper_of, srgb
 from universal_style.images.tiffs import COLOURS, unpacks
 
-BEGINNINGS = (b"II*\0", b"MM\0*", b"II+\0")
-"""Of a TIFF in either order of bytes, and of a BigTIFF; the other order of that is unknown to Pillow."""
 PART_BYTES = 2**28
 """That a strip or tile may unpack to; larger ones are no parts of a picture, but all of it."""
 READ_BYTES = 2**22
@@ -49,11 +48,15 @@ class Bounded(io.FileIO):
 
 
 def has_parts(path: Path) -> bool:
-    """Say whether `planes_in_parts` reads a file."""
+    """Say whether `planes_in_parts` reads a file.
+
+    Raises:
+        InputError: it is a TIFF that cannot be read here, or not as it is.
+    """
     with Bounded(path) as stream:
         if stream.read(4) not in BEGINNINGS:
             return False
-    with Bounded(path) as stream, Pillow.open(stream, formats=["TIFF"]) as picture:
+    with Bounded(path) as stream, identified(stream, str(path)) as picture:
         if not is_mapped(*picture.size):
             return False
         profile = picture.info.get("icc_profile") or b""
