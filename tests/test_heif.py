@@ -80,6 +80,17 @@ def test_what_is_cut_off_is_told_in_one_line(tmp_path):
         Image.of(path)
 
 
+def test_what_is_larger_than_its_header_says_is_refused(tmp_path):
+    path = saved(tmp_path / "bomb.heic", Pillow.new("RGB", (2048, 2048)))
+    data = path.read_bytes()
+    assert data.count(b"ispe") == 1
+    place = data.index(b"ispe") + 8
+    path.write_bytes(data[:place] + (64).to_bytes(4, "big") * 2 + data[place + 8 :])
+    assert size_of(path) == (64, 64)
+    with pytest.raises(InputError, match="exceeds the maximum image size"):
+        Image.of(path)
+
+
 @pytest.mark.parametrize("read", [Image.of, size_of, read_rgb])
 def test_without_the_extra_it_is_named(tmp_path, monkeypatch, read):
     path = saved(tmp_path / "photo.heic", Pillow.fromarray(smooth()))
