@@ -22,7 +22,7 @@ TINY = (64, 64)
 STAGES = {
     "wct": [{"levels": [level]} for level in (5, 4, 3, 2, 1)],
     "photo-wct": [{"levels": [4, 3, 2, 1]}, {}, {"sites": ["encoder", "decoder"]}],
-    "wct2": [{}, {"sites": ["encoder", "skip", "decoder"]}],
+    "wct2": [{"levels": [3, 2, 1]}, {}, {"sites": ["encoder", "skip", "decoder"]}],
     "wct2-sum": [{"levels": [4, 3, 2, 1]}, {}, {"sites": ["encoder", "skip", "decoder"]}],
 }
 """Options of each method that make one stage each."""

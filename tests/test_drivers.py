@@ -245,7 +245,7 @@ def test_a_bound_on_memory_makes_windows_or_says_what_is_needed(cat, ducks):
     free = stylizer.run(content, ducks, witness=Listening())[0]
     assert not spoken
     bound = stylizer.run(content, ducks, memory="1300MiB", witness=Listening())[0]
-    assert [step for step, _ in spoken] == ["relu3_1"]
+    assert [step for step, _ in spoken] == ["relu2_1"]
     assert abs(free.pixels - bound.pixels).max() < 1 / 255
     too_little = r"memory 300MiB is too little for 0.2 megapixels; this picture needs (\d+)MiB"
     with pytest.raises(OptionError, match=too_little) as alone:

@@ -615,6 +615,28 @@ def test_the_shallow_levels_of_wct2_can_be_had_alone(cat, ducks, method):
     assert not np.array_equal(one, two)
 
 
+@pytest.mark.parametrize(
+    ("method", "levels", "edited", "depth"),
+    [
+        ("wct2", None, {2, 1}, 2),
+        ("wct2", [1], {1}, 2),
+        ("wct2", [3, 2, 1], {3, 2, 1}, 3),
+        ("wct2-sum", None, {3, 2, 1}, 4),
+        ("wct2-sum", [4, 1], {4, 1}, 4),
+    ],
+)
+def test_wct2_walks_as_deep_as_it_says(method, levels, edited, depth):
+    (plan,) = method_named(method).recipe(levels=levels).stages
+    assert plan.level == depth
+    assert {site.level for site in plan.sites if site.name.startswith("relu")} == edited
+
+
+def test_the_third_level_of_wct2_is_little_seen(cat, ducks):
+    stylizer = universal_style.Stylizer("wct2", device="cpu", dtype="float32")
+    usual, deep = (stylizer.run(cat, ducks, smooth="none", levels=levels)[0].pixels for levels in (None, [3, 2, 1]))
+    assert 30 < psnr(usual, deep) < 70
+
+
 def test_wct2_sum_gives_back_what_should_stay_more_exactly_than_its_decoder_does(cat, ducks):
     stylizer = universal_style.Stylizer("wct2-sum", device="cpu", dtype="float32")
     options = {"alpha": 0, "smooth": "none", "style_size": 64}

@@ -59,7 +59,7 @@ from universal_style.training.pictures import (
 )
 from universal_style.training.recolouring import recoloured
 from universal_style.training.rounding import compensated, rounded
-from universal_style.training.run import Plan, edited_levels, run
+from universal_style.training.run import Plan, edited_levels, run, start_from
 from universal_style.training.states import reading_state, restore_scaler, write_state
 from universal_style.training.steps import BEFORE_RECORDING, Steps
 from universal_style.training.warm_start import regression_warm_start, widened
@@ -572,6 +572,17 @@ def test_concatenation_starts_from_summation(folder, tmp_path):
     wide, _ = load_decoder(tmp_path / "wide", POOLINGS["haar-cat5"], 2)
     assert [event.report.phase for event in events] == ["measure", "measure"]
     assert wide.blocks[0].conv1_2.in_channels == 5 * narrow.blocks[0].conv1_2.in_channels
+
+
+def test_a_decoder_starts_from_the_last_blocks_of_a_deeper_one(tmp_path):
+    pooling, deep = HaarCat5Pooling(), Decoder(3, 5)
+    metadata = {"kind": "decoder", "pooling": pooling.name, "level": "3"}
+    write_checkpoint(tmp_path, decoder_name(pooling.name, 3), deep.plain(), metadata)
+    start = start_from(tmp_path, pooling, 2)
+    assert start.keys() == Decoder(2, 5).plain().keys()
+    assert all(torch.equal(value, deep.plain()[name]) for name, value in start.items())
+    with pytest.raises(CheckpointError, match=r"decoder-haar-cat5-relu4_1\.safetensors is missing"):
+        start_from(tmp_path, pooling, 4)
 
 
 def test_a_decoder_learns_what_its_method_edits():

@@ -123,21 +123,20 @@ class ClosedForm:
         return [folder / f"{name}{SUFFIX}" for name in names]
 
 
-def _wct2(name: str, pooling: Pooling, levels: tuple[int, ...], refines: bool) -> ClosedForm:
-    """Give a kind of WCT².
+def _wct2(name: str, pooling: Pooling, levels: tuple[int, ...], arrangement: Arrangement, refines: bool) -> ClosedForm:
+    """Give a kind of WCT², whose deepest level is not edited unless it is asked for: little is seen of that.
 
     Source: Yoo et al. 2019, section 3.
-    Departs: features at relu4_1 are not edited unless they are asked for: little is seen of that but other textures in
-        calm places. By concatenation the walk ends at relu3_1, and they are not to be had.
+    Departs: what is usual ends a level or two before relu4_1, and by concatenation that is not to be had.
     """
     return ClosedForm(
         name=name,
         pooling=pooling,
         levels=levels,
-        usual_levels=(3, 2, 1),
+        usual_levels=levels[1:],
         places=PLACES,
         usual_places=("encoder", "skip"),
-        arrangement=Progressive(levels[0]),
+        arrangement=arrangement,
         transform=OptimalTransport(),
         smoothing="bilateral",
         refines=refines,
@@ -170,8 +169,8 @@ CLOSED_FORMS: dict[str, ClosedForm] = {
             smoothing="closed-form",
             usual_floor=1.0,
         ),
-        _wct2("wct2", HaarCat5Pooling(), levels=(3, 2, 1), refines=False),
-        _wct2("wct2-sum", HaarSumPooling(), levels=(4, 3, 2, 1), refines=True),
+        _wct2("wct2", HaarCat5Pooling(), (3, 2, 1), Progressive(least=2), refines=False),
+        _wct2("wct2-sum", HaarSumPooling(), (4, 3, 2, 1), Progressive(least=4), refines=True),
     )
 }
 

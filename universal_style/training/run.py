@@ -212,15 +212,23 @@ def edited_levels(pooling: Pooling, level: int) -> tuple[int, ...]:
 
 
 def start_from(folder: Path, pooling: Pooling, level: int) -> dict[str, Tensor]:
-    """Read the decoder to go on from; without one by concatenation, the one by summation says the same, widened.
+    """Read the decoder to go on from: the level's own, or what says nearly the same.
+
+    Without one by concatenation that is the one by summation, widened, or else the last blocks of a deeper one.
 
     Raises:
-        CheckpointError: the folder holds neither.
+        CheckpointError: the folder holds none of them.
     """
+
+    def holds(kind: Pooling, depth: int) -> bool:
+        return (folder / f"{decoder_name(kind.name, depth)}{SUFFIX}").exists()
+
     narrow = HaarSumPooling()
-    if pooling.widening > 1 and not (folder / f"{decoder_name(pooling.name, level)}{SUFFIX}").exists():
+    if not holds(pooling, level) and pooling.widening > 1 and holds(narrow, level):
         return widened(load_decoder(folder, narrow, level)[0].plain(), Decoder(level, pooling.widening))
-    return load_decoder(folder, pooling, level)[0].plain()
+    depth = next((depth for depth in LEVELS if depth >= level and holds(pooling, depth)), level)
+    whole, last = load_decoder(folder, pooling, depth)[0].plain(), Decoder(level, pooling.widening).plain()
+    return {name: whole[name] for name in last}
 
 
 def held_out_picture(path: Path, device: torch.device) -> Tensor:
