@@ -92,7 +92,8 @@ def _misread(picture: Pillow.Image, head: bytes) -> str:
     tags = getattr(picture, "tag_v2", {})
     if tags.get(SUBFILE_TYPE, 0) & 1 or DNG_VERSION in tags or (head[:4] in BEGINNINGS and head[8:10] == b"CR"):
         return "is a camera's raw file, of which only a preview would be read; develop it and give a JPEG or TIFF of it"
-    curve = BRIGHTER.get((picture.info.get("nclx_profile") or {}).get("transfer_characteristics"))
+    colours = picture.info.get("nclx_profile") or {}
+    curve = BRIGHTER.get(colours.get("transfer_characteristics", 0))
     if curve and not picture.info.get("icc_profile"):
         return f"has HDR colours ({curve}), which are not read; export it as JPEG or TIFF"
     return ""
