@@ -27,17 +27,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent / "tests")]
 SHARES = {
-    "jpeg": 3,
-    "png": 3,
-    "png16": 2,
-    "tiff": 3,
-    "tiff16": 3,
-    "parts": 3,
-    "webp": 2,
-    "heif": 2,
-    "other": 3,
-    "mask": 0.5,
-}
+    "jpeg": 3, "png": 3, "png16": 2, "tiff": 3, "tiff16": 3, "parts": 3, "webp": 2, "heif": 2, "other": 3, "mask": 0.5,
+}  # fmt: skip
 """Of the inputs, for each target; the others have 1. Masks are counted over all colours, which takes its time."""
 MOST_PIXELS = 2_000_000
 """Pictures with more pixels are refused here; the package refuses more than 178 million by the same check."""

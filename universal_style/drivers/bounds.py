@@ -51,7 +51,7 @@ FOOTPRINTS = {
 """Of a walk by pooling: with networks of two bytes, and of four.
 
 Measured on a CPU as the growth of the process (`benchmarks/memory.py`), rounded up by a tenth or so: window after
-window leaves holes that the next does not fit. 100 megapixels of `wct2` took 2.8 GiB of 3. Its numbers for networks of
+window leaves holes that the next does not fit. 100 megapixels of `wct2` took 2.9 GiB of 3. Its numbers for networks of
 two bytes are of the time when it went to relu4_1. Of small windows those of four bytes were measured, down to 0.07
 megapixels.
 """

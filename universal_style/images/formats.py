@@ -11,6 +11,9 @@ from PIL import UnidentifiedImageError
 
 from universal_style.errors import InputError
 
+File = Path | BufferedReader | BytesIO | FileIO
+"""A picture's file by its path, or its bytes."""
+
 HEIF = "HEIF"
 READ = (
     "AVIF", "BMP", "DIB", "GIF", HEIF, "ICO", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "QOI", "TGA", "TIFF", "WEBP",
@@ -40,7 +43,7 @@ def known_formats() -> tuple[str, ...]:
     return tuple(name for name in READ if name in Pillow.OPEN)
 
 
-def identified(file: Path | BufferedReader | BytesIO | FileIO, name: str) -> Pillow.Image:
+def identified(file: File, name: str) -> Pillow.Image:
     """Open a picture in one of these formats; its pixels are decoded when they are asked for.
 
     Args:
@@ -57,13 +60,13 @@ def identified(file: Path | BufferedReader | BytesIO | FileIO, name: str) -> Pil
         if what := _unread(_head(file)):
             raise InputError(f"{name} is {what}") from error
         raise
-    if what := _misread(picture, _head(file)):
+    if what := _misread(picture, file):
         picture.close()
         raise InputError(f"{name} {what}")
     return picture
 
 
-def _head(file: Path | BufferedReader | BytesIO | FileIO) -> bytes:
+def _head(file: File) -> bytes:
     """Give what a file begins with, and leave it where it stands."""
     if isinstance(file, Path):
         with file.open("rb") as stream:
@@ -87,11 +90,15 @@ def _unread(head: bytes) -> str:
     return ""
 
 
-def _misread(picture: Pillow.Image, head: bytes) -> str:
+def _misread(picture: Pillow.Image, file: File) -> str:
     """Say why a picture would not come out as it is."""
-    tags = getattr(picture, "tag_v2", {})
-    if tags.get(SUBFILE_TYPE, 0) & 1 or DNG_VERSION in tags or (head[:4] in BEGINNINGS and head[8:10] == b"CR"):
-        return "is a camera's raw file, of which only a preview would be read; develop it and give a JPEG or TIFF of it"
+    if picture.format == "TIFF":
+        tags = getattr(picture, "tag_v2", {})
+        if tags.get(SUBFILE_TYPE, 0) & 1 or DNG_VERSION in tags or _head(file)[8:10] == b"CR":  # Canon's mark
+            return (
+                "is a camera's raw file, of which only a preview would be read; "
+                "develop it and give a JPEG or TIFF of it"
+            )
     colours = picture.info.get("nclx_profile") or {}
     curve = BRIGHTER.get(colours.get("transfer_characteristics", 0))
     if curve and not picture.info.get("icc_profile"):

@@ -227,8 +227,9 @@ def start_from(folder: Path, pooling: Pooling, level: int) -> dict[str, Tensor]:
     if not holds(pooling, level) and pooling.widening > 1 and holds(narrow, level):
         return widened(load_decoder(folder, narrow, level)[0].plain(), Decoder(level, pooling.widening))
     depth = next((depth for depth in LEVELS if depth >= level and holds(pooling, depth)), level)
-    whole, last = load_decoder(folder, pooling, depth)[0].plain(), Decoder(level, pooling.widening).plain()
-    return {name: whole[name] for name in last}
+    decoder = Decoder(level, pooling.widening)
+    decoder.load_shallow(load_decoder(folder, pooling, depth)[0].plain())
+    return decoder.plain()
 
 
 def held_out_picture(path: Path, device: torch.device) -> Tensor:
